@@ -1,0 +1,88 @@
+"""One transform after another."""
+
+import re
+from collections import namedtuple
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
+
+from ravine.core.rule import rule
+from ravine.core.types import Params, State, Transform, Updates
+
+
+@rule
+class Chain(Transform):
+    """Apply transforms from left to right, each to what the one before it returned.
+
+    The state is a named tuple with a field a transform, named after its class, so that
+    adding a transform renames nothing: ``state.scale_by_adam.mu``. A second transform of
+    the same class has ``_2`` behind its name. Write it ``chain(a, b, ...)``.
+    """
+
+    transforms: tuple[Transform, ...]
+
+    def __post_init__(self) -> None:
+        for i, t in enumerate(self.transforms):
+            if not isinstance(t, Transform):
+                raise TypeError(
+                    f"chain: part {i} must be a ravine transform, got {type(t).__name__}. Bring an "
+                    "Optax optimizer in with from_optax(optax.adam, learning_rate=...)."
+                )
+
+    def init(self, params: Params) -> State:
+        states = [t.init(params) for t in self.transforms]
+        return _state_class(part_names(self.transforms))(*states)
+
+    def update(
+        self, updates: Updates, state: State, params: Params | None = None, **extra: Any
+    ) -> tuple[Updates, State]:
+        if len(state) != len(self.transforms):
+            raise ValueError(
+                f"chain has {len(self.transforms)} parts and the state {len(state)}: the state is "
+                "from another optimizer. Call init of this one."
+            )
+        states = []
+        for transform, part in zip(self.transforms, state, strict=True):
+            updates, part = transform.update(updates, part, params, **extra)
+            states.append(part)
+        return updates, type(state)(*states)
+
+    def __repr__(self) -> str:
+        return f"chain({', '.join(map(repr, self.transforms))})"
+
+
+def chain(*transforms: Transform | Iterable[Transform]) -> Chain:
+    """Apply ``transforms`` from left to right.
+
+    >>> import ravine as rv
+    >>> rv.chain(rv.ClipByGlobalNorm(1.0), rv.SGD(0.1))
+    chain(ClipByGlobalNorm(max_norm=1.0), SGD(learning_rate=0.1))
+    """
+    return Chain(tuple(transforms))  # type: ignore[arg-type]
+
+
+def part_names(transforms: Sequence[Transform]) -> tuple[str, ...]:
+    """A name for every part: its class in snake case, numbered from the second on."""
+    names: list[str] = []
+    for transform in transforms:
+        stem = snake_case(type(transform).__name__)
+        taken = sum(re.fullmatch(rf"{stem}(_\d+)?", name) is not None for name in names)
+        names.append(f"{stem}_{taken + 1}" if taken else stem)
+    return tuple(names)
+
+
+def snake_case(name: str) -> str:
+    """``ScaleByAdam`` as ``scale_by_adam``, ``AMSGrad`` as ``amsgrad``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name).lower()
+
+
+@cache
+def _state_class(names: tuple[str, ...]) -> type:
+    """The named tuple with these fields: the same class each time, so states compare."""
+    cls: Any = namedtuple("ChainState", names)  # noqa: PYI024
+    cls.__reduce__ = lambda self: (_restore, (names, tuple(self)))
+    return cls
+
+
+def _restore(names: tuple[str, ...], states: tuple[Any, ...]) -> Any:
+    return _state_class(names)(*states)
