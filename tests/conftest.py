@@ -1,19 +1,57 @@
-"""Strict settings for every test: implicit promotion is an error, and x64 is a choice."""
+"""Strict settings for every test, and the fixtures that most of them share.
+
+Implicit promotion is an error, of dtypes and of ranks; warnings are errors (pyproject.toml);
+double precision is a test's own choice; random numbers are the same in every run.
+"""
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
+import hypothesis
 import jax
+import numpy as np
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = os.environ.get("RAVINE_TEST_CACHE", str(ROOT / ".cache" / "jax"))
+
 jax.config.update("jax_numpy_dtype_promotion", "strict")
-jax.config.update("jax_compilation_cache_dir", os.environ.get("RAVINE_TEST_CACHE", ".cache/jax"))
+jax.config.update("jax_numpy_rank_promotion", "raise")
+# Compiled programs are kept between runs and shared by the workers of one run.
+jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+# The same examples each time, however long a first compilation takes.
+hypothesis.settings.register_profile(
+    "ravine", derandomize=True, deadline=None, database=None, max_examples=25
+)
+hypothesis.settings.load_profile("ravine")
 
 
 @pytest.fixture
-def x64():
+def x64() -> Iterator[None]:
     """Double precision for one test."""
-    with jax.enable_x64(True):
+    # Older releases of JAX know this context manager only under its experimental name.
+    if hasattr(jax, "enable_x64"):
+        context = jax.enable_x64(True)
+    else:
+        from jax.experimental import enable_x64  # type: ignore[attr-defined]
+
+        context = enable_x64()
+    with context:
         yield
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A NumPy generator that draws the same numbers in every run."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def key() -> jax.Array:
+    """A JAX random key, the same in every run."""
+    return jax.random.key(0)

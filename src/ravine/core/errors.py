@@ -14,28 +14,30 @@ def check_matches(name: str, tree: Any, other_name: str, other: Any) -> None:
     Raises:
         ValueError: naming the path of the first leaf that is missing, extra or misshaped.
     """
-    if jax.tree.structure(tree) != jax.tree.structure(other):
+    structure: Any = jax.tree.structure(tree)
+    if structure != jax.tree.structure(other):
         mine, theirs = set(leaf_paths(tree)), set(leaf_paths(other))
         what = (
             f"{name} lacks {_some(theirs - mine)}"
             if theirs - mine
             else f"{name} has {_some(mine - theirs)}, which {other_name} lacks"
             if mine - theirs
-            else f"{name} is a {type(tree).__name__} where {other_name} is a {type(other).__name__}, "
-            "or a container inside differs in kind"
+            else f"{name} is a {type(tree).__name__} where {other_name} is a "
+            f"{type(other).__name__}, or a container inside differs in kind"
         )
         raise ValueError(
             f"{name} and {other_name} differ in structure: {what}. Give both the same tree. "
-            f"Possible causes: (a) gradients taken with respect to another argument; (b) {other_name} "
-            "changed since init; (c) a container converted on the way (a dict for a NamedTuple)."
+            "Possible causes: (a) gradients taken with respect to another argument; "
+            f"(b) {other_name} changed since init; (c) a container converted on the way (a dict "
+            "for a NamedTuple)."
         )
     leaves = zip(leaf_paths(tree), jax.tree.leaves(tree), jax.tree.leaves(other), strict=True)
     for path, a, b in leaves:
         if jnp.shape(a) != jnp.shape(b):
             raise ValueError(
                 f"{name} and {other_name} differ in shape at {path or 'the root'}: {jnp.shape(a)} "
-                f"against {jnp.shape(b)}. Possible causes: (a) gradients of a batch that were never "
-                "averaged; (b) a vmap with in_axes missing for one of the two."
+                f"against {jnp.shape(b)}. Possible causes: (a) gradients of a batch that were "
+                "never averaged; (b) a vmap with in_axes missing for one of the two."
             )
 
 

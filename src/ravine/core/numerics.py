@@ -6,6 +6,7 @@ Hyperparameters take the compute dtype where they are used; ``1 - b`` and ``b**t
 taken in float32 or finer, and in double precision while ``b`` is a Python float.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,22 +17,28 @@ from ravine.core.types import Space
 
 def compute_dtype(*leaves: Any) -> Any:
     """The dtype in which to compute with ``leaves``: theirs promoted, float32 at least."""
-    dtypes = [jnp.asarray(x).dtype if not hasattr(x, "dtype") else x.dtype for x in leaves]
-    out = dtypes[0]
-    for d in dtypes[1:]:
-        out = jnp.promote_types(out, d)
-    return jnp.promote_types(out, jnp.float32)
+    dtypes = [jnp.result_type(x) for x in leaves]
+    double = any(d in (jnp.float64, jnp.complex128) for d in dtypes)
+    if any(jnp.issubdtype(d, jnp.complexfloating) for d in dtypes):
+        return jnp.dtype(jnp.complex128 if double else jnp.complex64)
+    return jnp.dtype(jnp.float64 if double else jnp.float32)
 
 
 def real_dtype(dtype: Any) -> Any:
     """The dtype of the real part: complex64 has float32, and reals have themselves."""
-    return jnp.finfo(dtype).dtype if jnp.issubdtype(dtype, jnp.complexfloating) else jnp.dtype(dtype)
+    is_complex = jnp.issubdtype(dtype, jnp.complexfloating)
+    return jnp.finfo(dtype).dtype if is_complex else jnp.dtype(dtype)
 
 
 def fine(x: Any) -> jax.Array:
     """``x`` in the dtype in which to compute with it."""
-    x = jnp.asarray(x)
-    return x.astype(compute_dtype(x))
+    return jnp.asarray(x).astype(compute_dtype(x))
+
+
+def widen(*leaves: Any) -> tuple[jax.Array, ...]:
+    """``leaves`` in the one dtype in which to compute with all of them."""
+    wide = compute_dtype(*leaves)
+    return tuple(jnp.asarray(x).astype(wide) for x in leaves)
 
 
 def at(h: Any, x: jax.Array) -> Any:
@@ -55,9 +62,31 @@ def bias_correction(b: Any, t: jax.Array) -> jax.Array:
     return 1 - power(b, t)
 
 
+def by_part(f: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    """``f(x)`` for a real-linear ``f``: on the real and the imaginary part of a complex ``x``.
+
+    Complex times real as a complex product would turn infinity into NaN.
+    """
+    return jax.lax.complex(f(x.real), f(x.imag)) if jnp.iscomplexobj(x) else f(x)
+
+
+def times(h: Any, x: jax.Array) -> jax.Array:
+    """``h * x`` for a real number ``h``, in the dtype of ``x``."""
+    h = at(h, x)
+    return by_part(lambda part: h * part, x)
+
+
+def over(x: jax.Array, d: jax.Array) -> jax.Array:
+    """``x / d`` for a real ``d``, and 0 where ``d`` is 0: no gradient seen, no step."""
+    d = d.astype(real_dtype(x.dtype))
+    zero = d == 0
+    safe = jnp.where(zero, 1, d)
+    return by_part(lambda part: jnp.where(zero, 0, part / safe), x)
+
+
 def lerp(b: Any, old: jax.Array, new: jax.Array) -> jax.Array:
     """One step of an exponential moving average: ``b * old + (1 - b) * new``."""
-    return at(complement(b), new) * new + at(b, old) * old
+    return times(complement(b), new) + times(b, old)
 
 
 def abs_sq(x: jax.Array) -> jax.Array:
@@ -66,9 +95,15 @@ def abs_sq(x: jax.Array) -> jax.Array:
 
 
 def safe_sqrt(x: jax.Array) -> jax.Array:
-    """The square root, with derivative 0 instead of infinity at 0."""
-    positive = x > 0
-    return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), jnp.zeros_like(x))
+    """The square root, with derivative 0 instead of infinity at 0; NaN stays NaN."""
+    zero = x <= 0
+    return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, x)))
+
+
+def safe_rsqrt(x: jax.Array) -> jax.Array:
+    """One over the square root, and 0 with derivative 0 at 0; NaN stays NaN."""
+    zero = x <= 0
+    return jnp.where(zero, 0, jax.lax.rsqrt(jnp.where(zero, 1, x)))
 
 
 def safe_increment(count: jax.Array) -> jax.Array:
@@ -89,7 +124,9 @@ def concrete(h: Any) -> Any:
 
 def as_key(seed: Any) -> jax.Array:
     """A typed random key from an integer seed or from a key of either kind."""
-    seed = jnp.asarray(seed) if isinstance(seed, int) else seed
-    if jax.dtypes.issubdtype(seed.dtype, jax.dtypes.prng_key):
+    if isinstance(seed, int):
+        return jax.random.key(seed)
+    seed = jnp.asarray(concrete(seed))
+    if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
         return seed
-    return jax.random.wrap_key_data(seed) if seed.ndim and seed.shape[-1] == 2 else jax.random.key(seed)
+    return jax.random.wrap_key_data(seed) if seed.ndim else jax.random.key(seed)

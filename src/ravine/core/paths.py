@@ -1,13 +1,16 @@
-"""Names of leaves, and masks that pick leaves by name.
+"""Names of leaves, and masks and labels that pick leaves by name.
 
 A leaf's path joins the keys on the way to it with slashes: ``layers/0/bias``.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import jax
+import numpy as np
+
+from ravine.core.types import Canonical
 
 
 def leaf_paths(tree: Any) -> list[str]:
@@ -33,22 +36,50 @@ class LabelTree(NamedTuple):
     structure: Any
     labels: tuple[Any, ...]
 
+    def tree(self) -> Any:
+        """The tree that this stands for."""
+        return jax.tree.unflatten(self.structure, list(self.labels))
+
     def __repr__(self) -> str:
-        return repr(jax.tree.unflatten(self.structure, list(self.labels)))
+        return repr(self.tree())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A structure with somebody's own containers in it cannot be pickled; the tree can.
+        return _label_tree, (self.tree(),)
 
 
-Mask: TypeAlias = Any
+class Globs(NamedTuple):
+    """Labels by glob over the paths, tried in order: ``(("*bias", "slow"), ("*", "fast"))``."""
+
+    pairs: tuple[tuple[str, Any], ...]
+
+    def __repr__(self) -> str:
+        return repr(dict(self.pairs))
+
+
+def as_mask(mask: Any) -> Any:
+    """Any form of a mask, made hashable so that it can be structure."""
+    if mask is None or _is_function(mask) or isinstance(mask, str | bool | LabelTree):
+        return mask
+    if isinstance(mask, tuple) and mask and all(isinstance(x, str) for x in mask):
+        return mask
+    return _label_tree(mask)
+
+
+def as_labels(labels: Any) -> Any:
+    """Any form of labels, made hashable so that they can be structure."""
+    if _is_function(labels) or isinstance(labels, LabelTree | Globs):
+        return labels
+    # A dict is a tree like the parameters, unless its keys can only be globs or paths.
+    if isinstance(labels, dict) and any(set("*?[/") & set(str(k)) for k in labels):
+        return Globs(tuple(labels.items()))
+    return _label_tree(labels)
+
+
+Mask: TypeAlias = Annotated[Any, Canonical(as_mask)]
 """Which leaves: a glob over paths, a tuple of globs, ``params -> tree``, or a tree of bools."""
-
-
-def as_static(labels: Any) -> Any:
-    """Make any of the forms of a mask or of labels hashable, so that it can be structure."""
-    if labels is None or callable(labels) or isinstance(labels, str | bool | LabelTree):
-        return labels
-    if isinstance(labels, tuple) and labels and all(isinstance(x, str) for x in labels):
-        return labels
-    leaves, structure = jax.tree.flatten(labels)
-    return LabelTree(structure, tuple(leaves))
+Labels: TypeAlias = Annotated[Any, Canonical(as_labels)]
+"""A label a leaf: a dict from globs to labels, ``params -> tree``, or a tree of labels."""
 
 
 @jax.tree_util.register_static
@@ -86,44 +117,97 @@ class Selection(NamedTuple):
         return leaves, structure
 
 
-def resolve(labels: Any, params: Any) -> Selection:
-    """Give every leaf of ``params`` its label.
+def resolve(mask: Any, params: Any) -> Selection:
+    """Say of every leaf of ``params`` whether ``mask`` picks it.
 
-    ``labels`` is a glob or a tuple of globs over paths (a matching leaf gets ``True``), a
-    function from the parameters to a tree of labels, or such a tree, whose leaves may
-    stand for whole subtrees.
+    ``mask`` is a glob or a tuple of globs over paths (any of which may match), a function
+    from the parameters to a tree of bools, or such a tree, whose leaves may stand for
+    whole subtrees.
 
     Raises:
-        ValueError: if the tree of labels is no prefix of the parameters, or a glob matches
-            no leaf.
+        ValueError: if the tree is no prefix of the parameters, or a glob matches no leaf.
+        TypeError: if a leaf of the tree is no bool.
     """
-    if isinstance(labels, str) or (
-        isinstance(labels, tuple) and all(isinstance(x, str) for x in labels)
-    ):
-        return Selection(_matched((labels,) if isinstance(labels, str) else labels, params))
-    if callable(labels) and not isinstance(labels, LabelTree):
-        labels = labels(params)
-    if isinstance(labels, LabelTree):
-        labels = jax.tree.unflatten(labels.structure, list(labels.labels))
+    if isinstance(mask, str):
+        mask = (mask,)
+    if type(mask) is tuple and mask and all(isinstance(x, str) for x in mask):
+        picked = _first_matches([(glob, True) for glob in mask], params, "The mask")
+        return Selection(tuple(x is not None for x in picked))
+    flags = _spread(mask, params, "The mask")
+    for flag in flags:
+        if not isinstance(flag, bool | np.bool_):
+            raise TypeError(
+                f"A mask must hold True or False, got {flag!r}. Possible causes: (a) a comparison "
+                "of values: a mask may look at shapes, dtypes and names only; (b) labels, which "
+                "belong in Partition."
+            )
+    return Selection(tuple(bool(flag) for flag in flags))
+
+
+def resolve_labels(labels: Any, params: Any) -> Selection:
+    """Give every leaf of ``params`` its label.
+
+    ``labels`` is a dict from globs over paths to labels, tried in order, a function from
+    the parameters to a tree of labels, or such a tree, whose leaves may stand for whole
+    subtrees.
+
+    Raises:
+        ValueError: if the tree is no prefix of the parameters, a glob matches no leaf, or no
+            glob matches a leaf.
+    """
+    labels = as_labels(labels(params) if _is_function(labels) else labels)
+    if not isinstance(labels, Globs):
+        return Selection(tuple(_spread(labels, params, "The tree of labels")))
+    found = _first_matches(list(labels.pairs), params, "The label")
+    for path, label in zip(leaf_paths(params), found, strict=True):
+        if label is None:
+            raise ValueError(
+                f"The labels {labels!r} say nothing of the leaf {path!r}. Add a last entry for all "
+                "the rest: {..., '*': label}."
+            )
+    return Selection(tuple(found))
+
+
+def _spread(labels: Any, params: Any, what: str) -> list[Any]:
+    """The label of every leaf, where one label may stand for a whole subtree."""
+    labels = labels(params) if _is_function(labels) else labels
+    labels = labels.tree() if isinstance(labels, LabelTree) else labels
     try:
         spread = jax.tree.map(lambda x, sub: jax.tree.map(lambda _: x, sub), labels, params)
     except ValueError as error:
         raise ValueError(
-            f"The mask or labels {labels!r} must be a prefix of the parameters, whose leaves are "
-            f"{', '.join(leaf_paths(params)[:8])}."
+            f"{what} must be a prefix of the parameters, whose leaves are {_listed(params)}; "
+            f"got {labels!r}. Possible causes: (a) a key misspelt or missing; (b) names meant as "
+            "globs: write '*name' to match the end of a path."
         ) from error
-    return Selection(tuple(jax.tree.leaves(spread)))
+    return jax.tree.leaves(spread)
 
 
-def _matched(globs: tuple[str, ...], params: Any) -> tuple[bool, ...]:
+def _first_matches(pairs: list[tuple[str, Any]], params: Any, what: str) -> list[Any]:
+    """For every leaf the label of the first glob that matches its path, or ``None``."""
     paths = leaf_paths(params)
-    for glob in globs:
-        if paths and not any(fnmatchcase(path, glob) for path in paths):
+    # A leaf that an outer mask has replaced by None is still a leaf to match.
+    places = jax.tree_util.tree_flatten_with_path(params, is_leaf=lambda x: x is None)[0]
+    names = [path_name(path) for path, _ in places]
+    for glob, _ in pairs:
+        if names and not any(fnmatchcase(name, glob) for name in names):
             raise ValueError(
-                f"The mask {glob!r} matches no leaf. The paths are {', '.join(paths[:8])}. "
+                f"{what} {glob!r} matches no leaf. The paths are {_listed(params)}. "
                 "A star matches any characters, slashes included: '*bias' or 'encoder/*'."
             )
-    return tuple(any(fnmatchcase(path, glob) for glob in globs) for path in paths)
+    return [next((x for glob, x in pairs if fnmatchcase(path, glob)), None) for path in paths]
 
 
-LabelFn: TypeAlias = Callable[[Any], Any]
+def _is_function(x: Any) -> bool:
+    """Whether ``x`` is a function, and not a tree that can be called, as modules can."""
+    return callable(x) and jax.tree_util.all_leaves([x])
+
+
+def _label_tree(tree: Any) -> LabelTree:
+    leaves, structure = jax.tree.flatten(tree)
+    return LabelTree(structure, tuple(leaves))
+
+
+def _listed(params: Any) -> str:
+    paths = leaf_paths(params)
+    return ", ".join(repr(p) for p in paths[:8]) + (", ..." if len(paths) > 8 else "")

@@ -15,7 +15,16 @@ from typing import Annotated, Any, NamedTuple, TypeVar, dataclass_transform, get
 import jax
 import numpy as np
 
-from ravine.core.types import INTEGRAL, STATIC, Interval, Marker, Schedule, Space, Transform
+from ravine.core.types import (
+    INTEGRAL,
+    STATIC,
+    Canonical,
+    Interval,
+    Marker,
+    Schedule,
+    Space,
+    Transform,
+)
 
 C = TypeVar("C", bound=type)
 
@@ -26,6 +35,7 @@ class Kind(NamedTuple):
     static: bool
     integral: bool
     interval: Interval | None
+    canonical: Callable[[Any], Any] | None
     types: tuple[type, ...]
     optional: bool
 
@@ -54,7 +64,9 @@ def rule(cls: C) -> C:
             own_check(self)
 
     cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
-    cls.__repr__ = _repr  # type: ignore[assignment,method-assign]
+    if "__repr__" not in cls.__dict__:
+        cls.__repr__ = _repr  # type: ignore[assignment,method-assign]
+    cls.__is_rule__ = True  # type: ignore[attr-defined]
     cls.__eq__ = _eq  # type: ignore[assignment,method-assign]
     cls.__hash__ = _hash  # type: ignore[assignment,method-assign]
     cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)  # type: ignore[assignment]
@@ -70,7 +82,7 @@ def rule(cls: C) -> C:
         return [getattr(x, n) for n in data], tuple(getattr(x, n) for n in meta)
 
     def unflatten(aux: tuple[Any, ...], children: Any) -> Any:
-        x = object.__new__(cls)
+        x: Any = object.__new__(cls)
         x.__dict__.update(zip(data, children, strict=True))
         x.__dict__.update(zip(meta, aux, strict=True))
         return x
@@ -81,7 +93,7 @@ def rule(cls: C) -> C:
 
 def is_rule(x: Any) -> bool:
     """Whether ``x`` is an instance of a class made by ``@rule``."""
-    return type(x).__repr__ is _repr
+    return getattr(type(x), "__is_rule__", False)
 
 
 @cache
@@ -112,6 +124,7 @@ def _kind(annotation: Any) -> Kind:
         static=STATIC in marks,
         integral=INTEGRAL in marks,
         interval=next((m for m in marks if isinstance(m, Interval)), None),
+        canonical=next((m.function for m in marks if isinstance(m, Canonical)), None),
         types=tuple(t for t in types if isinstance(t, type)),
         optional=type(None) in types or Any in types,
     )
@@ -155,6 +168,11 @@ def _checked_static(where: str, kind: Kind, value: Any) -> Any:
     if kind.types in ((bool,), (int,)) and type(value) is not kind.types[0]:
         wanted = "True or False" if kind.types[0] is bool else "an int"
         raise TypeError(f"{where} must be {wanted}, got {value!r}.")
+    if kind.canonical is not None:
+        try:
+            value = kind.canonical(value)
+        except TypeError as error:
+            raise TypeError(f"{where} cannot be {value!r}: {error}.") from None
     try:
         hash(value)
     except TypeError:
@@ -169,7 +187,7 @@ def _checked_number(where: str, kind: Kind, value: Any) -> Any:
         return value
     if isinstance(value, Space):
         values: Any = np.asarray(value.bounds())
-    elif isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+    elif isinstance(value, jax.Array) and jax.numpy.issubdtype(value.dtype, jax.dtypes.prng_key):
         return value
     else:
         values = np.asarray(value)
@@ -179,6 +197,8 @@ def _checked_number(where: str, kind: Kind, value: Any) -> Any:
             f"{where} must be a number, an array, a space"
             f"{' or a schedule' if Schedule in kind.types else ''}, got {value!r}."
         )
+    if kind.integral and kind.interval is None and not np.issubdtype(values.dtype, np.integer):
+        raise TypeError(f"{where} must be an integer seed or a JAX random key, got {value!r}.")
     if kind.interval is not None and not kind.interval.contains(values):
         raise ValueError(f"{where} must be {kind.interval}, got {value!r}.")
     return float(value) if isinstance(value, int) and not kind.integral else value
@@ -189,14 +209,17 @@ def _repr(self: Any) -> str:
     parts = []
     for f in dataclasses.fields(self):
         value = getattr(self, f.name)
-        off = f.default is None or f.default is False or (f.default == 0 and type(f.default) is float)
+        off = (
+            f.default is None or f.default is False or (f.default == 0 and type(f.default) is float)
+        )
         if off and type(value) in (type(None), bool, float) and value == f.default:
             continue
-        parts.append(f"{f.name}={_show(value)}")
+        parts.append(f"{f.name}={show(value)}")
     return f"{type(self).__name__}({', '.join(parts)})"
 
 
-def _show(x: Any) -> str:
+def show(x: Any) -> str:
+    """A value as the repr of a rule shows it: as one would write it, wherever that is short."""
     if isinstance(x, jax.core.Tracer):
         return f"<traced {x.dtype}{list(x.shape)}>"
     if isinstance(x, np.ndarray | np.generic | jax.Array):
@@ -208,10 +231,10 @@ def _show(x: Any) -> str:
         return repr(x.name)
     if isinstance(x, type) or (callable(x) and hasattr(x, "__qualname__")):
         return str(x.__qualname__)
-    if isinstance(x, tuple):
-        return f"({', '.join(map(_show, x))}{',' if len(x) == 1 else ''})"
+    if type(x) is tuple:
+        return f"({', '.join(map(show, x))}{',' if len(x) == 1 else ''})"
     if isinstance(x, dict):
-        return "{" + ", ".join(f"{k!r}: {_show(v)}" for k, v in x.items()) + "}"
+        return "{" + ", ".join(f"{k!r}: {show(v)}" for k, v in x.items()) + "}"
     if isinstance(x, float) and math.isinf(x):
         return f"float('{x}')"
     return repr(x)
@@ -220,9 +243,10 @@ def _show(x: Any) -> str:
 def _eq(self: Any, other: Any) -> Any:
     if type(self) is not type(other):
         return NotImplemented
-    mine, mine_tree = jax.tree.flatten(self)
-    theirs, their_tree = jax.tree.flatten(other)
-    return mine_tree == their_tree and all(map(_same, mine, theirs))
+    structure: Any = jax.tree.structure(self)
+    if structure != jax.tree.structure(other):
+        return False
+    return all(map(_same, jax.tree.leaves(self), jax.tree.leaves(other)))
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -256,4 +280,4 @@ class Foreign(Schedule):
         return jax.numpy.asarray(self.function(count))
 
 
-__all__ = ["Foreign", "Kind", "Marker", "is_rule", "rule", "static_fields"]
+__all__ = ["Foreign", "Kind", "Marker", "is_rule", "rule", "show", "static_fields"]

@@ -11,7 +11,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ravine.core.numerics import abs_sq, at, compute_dtype, fine, real_dtype, safe_sqrt
+from ravine.core.numerics import (
+    abs_sq,
+    compute_dtype,
+    concrete,
+    fine,
+    lerp,
+    real_dtype,
+    safe_sqrt,
+    times,
+    widen,
+)
 
 
 def add(x: Any, y: Any) -> Any:
@@ -31,12 +41,7 @@ def mul(x: Any, y: Any) -> Any:
 
 def scale(factor: Any, x: Any) -> Any:
     """``factor * x`` for one number ``factor``."""
-
-    def leaf(a: Any) -> jax.Array:
-        wide = fine(a)
-        return (at(factor, wide) * wide).astype(jnp.asarray(a).dtype)
-
-    return jax.tree.map(leaf, x)
+    return jax.tree.map(lambda a: times(factor, fine(a)).astype(jnp.result_type(a)), x)
 
 
 def add_scale(x: Any, factor: Any, y: Any) -> Any:
@@ -46,14 +51,12 @@ def add_scale(x: Any, factor: Any, y: Any) -> Any:
 
 def zeros_like(x: Any, dtype: Any = None) -> Any:
     """Zeros shaped like ``x``, fresh buffers of its own or of the given dtype."""
-    return jax.tree.map(lambda a: jnp.zeros(jnp.shape(a), dtype or jnp.asarray(a).dtype), x)
+    return jax.tree.map(lambda a: jnp.zeros_like(a, dtype or jnp.result_type(a)), x)
 
 
 def full_like(x: Any, value: Any, dtype: Any = None) -> Any:
     """``value`` everywhere, shaped like ``x``."""
-    return jax.tree.map(
-        lambda a: jnp.full(jnp.shape(a), jnp.asarray(value), dtype or jnp.asarray(a).dtype), x
-    )
+    return jax.tree.map(lambda a: jnp.full_like(a, value, dtype or jnp.result_type(a)), x)
 
 
 def accumulators(x: Any, value: Any = 0.0) -> Any:
@@ -62,11 +65,18 @@ def accumulators(x: Any, value: Any = 0.0) -> Any:
     A running mean of squares with decay 0.999 cannot move in bfloat16, and overflows or
     vanishes in float16; hence no half-precision slots here.
     """
+    value = concrete(value)
+    return jax.tree.map(lambda a: jnp.full_like(a, value, real_dtype(compute_dtype(a))), x)
 
-    def leaf(a: Any) -> jax.Array:
-        return jnp.full(jnp.shape(a), jnp.asarray(value), real_dtype(compute_dtype(a)))
 
-    return jax.tree.map(leaf, x)
+def moment(b: Any, old: Any, g: Any) -> Any:
+    """Leaf by leaf ``b * old + (1 - b) * g``, in the compute dtype of the two."""
+    return jax.tree.map(lambda m, g: lerp(b, *widen(m, g)), old, g)
+
+
+def second_moment(b: Any, old: Any, g: Any) -> Any:
+    """Leaf by leaf ``b * old + (1 - b) * |g|^2``: real, in the compute dtype of the two."""
+    return moment(b, old, jax.tree.map(lambda x: abs_sq(fine(x)), g))
 
 
 def copy(x: Any) -> Any:
@@ -81,7 +91,7 @@ def cast(x: Any, dtype: Any) -> Any:
 
 def cast_like(x: Any, y: Any) -> Any:
     """``x`` in the dtypes of ``y``, leaf by leaf."""
-    return jax.tree.map(lambda a, b: jnp.asarray(a).astype(jnp.asarray(b).dtype), x, y)
+    return jax.tree.map(lambda a, b: jnp.asarray(a).astype(jnp.result_type(b)), x, y)
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:
@@ -101,9 +111,7 @@ def vdot(x: Any, y: Any) -> jax.Array:
 
 def max_abs(x: Any) -> jax.Array:
     """The largest absolute value of all leaves: the maximum norm."""
-    return _folded(
-        jnp.maximum, [jnp.max(jnp.abs(fine(a)), initial=0) for a in jax.tree.leaves(x)]
-    )
+    return _folded(jnp.maximum, [jnp.max(jnp.abs(fine(a)), initial=0) for a in jax.tree.leaves(x)])
 
 
 def norm(x: Any) -> jax.Array:
@@ -128,7 +136,7 @@ def random_normal(key: jax.Array, x: Any) -> Any:
     leaves, structure = jax.tree.flatten(x)
     keys = jax.random.split(key, max(len(leaves), 1))
     draws = [
-        jax.random.normal(k, jnp.shape(a), jnp.asarray(a).dtype)
+        jax.random.normal(k, jnp.shape(a), jnp.result_type(a))
         for k, a in zip(keys, leaves, strict=False)
     ]
     return jax.tree.unflatten(structure, draws)
@@ -137,7 +145,7 @@ def random_normal(key: jax.Array, x: Any) -> Any:
 def _joined(op: Callable[..., jax.Array], a: Any, b: Any) -> jax.Array:
     """``op(a, b)`` computed in their common dtype and returned in that of ``a``."""
     a, b = jnp.asarray(a), jnp.asarray(b)
-    common = jnp.promote_types(a.dtype, b.dtype)
+    common = a.dtype if a.dtype == b.dtype else compute_dtype(a, b)
     return op(a.astype(common), b.astype(common)).astype(a.dtype)
 
 

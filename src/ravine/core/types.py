@@ -94,6 +94,17 @@ class Marker(NamedTuple):
     name: str
 
 
+class Canonical(NamedTuple):
+    """Says in an annotation which function brings a value into its one hashable form."""
+
+    function: Callable[[Any], Any]
+
+
+def as_dtype(x: Any) -> np.dtype[Any] | None:
+    """``x`` as a NumPy dtype, so that a name and a scalar type compare equal."""
+    return None if x is None else jax.numpy.dtype(x)
+
+
 STATIC, INTEGRAL = Marker("static"), Marker("integral")
 
 T = TypeVar("T")
@@ -115,5 +126,5 @@ Steps: TypeAlias = Annotated[Number, Interval(0.0), INTEGRAL]
 """A number of steps, at least 0; integers stay integers. A leaf."""
 Seed: TypeAlias = Annotated[int | jax.Array, INTEGRAL]
 """An integer seed or a JAX random key. A leaf."""
-DType: TypeAlias = Any
-"""Anything that NumPy takes for a dtype."""
+DType: TypeAlias = Annotated[Any, Canonical(as_dtype)]
+"""Anything that NumPy or JAX takes for a dtype, or ``None``; kept as a NumPy dtype."""

@@ -1,10 +1,14 @@
 """Adam and its kin."""
 
+from dataclasses import KW_ONLY
+
+from ravine.core.paths import Mask
 from ravine.core.rule import rule
 from ravine.core.types import Decay, DType, NonNegative, Schedule, Static
 from ravine.optimizers.base import Optimizer
 from ravine.transforms.adam import ScaleByAdam
 from ravine.transforms.chain import Chain, chain
+from ravine.transforms.decay import AddDecayedWeights
 from ravine.transforms.scale import ScaleByLearningRate
 
 
@@ -41,7 +45,7 @@ class Adam(Optimizer):
     >>> params = jnp.array([1.0, -2.0])
     >>> state = optimizer.init(params)
     >>> updates, state = optimizer.update(params, state, params)
-    >>> updates
+    >>> updates.round(4)
     Array([-0.1,  0.1], dtype=float32)
     """
 
@@ -51,10 +55,104 @@ class Adam(Optimizer):
     eps: NonNegative = 1e-8
     eps_root: NonNegative = 0.0
     mu_dtype: Static[DType] = None
+    _: KW_ONLY
+    nesterov: Static[bool] = False
+
+    def as_chain(self) -> Chain:
+        return chain(_scale_by_adam(self), ScaleByLearningRate(self.learning_rate))
+
+
+@rule
+class NAdam(Optimizer):
+    r"""Adam with Nesterov momentum, in Dozat's simple form.
+
+    .. math::
+        \theta_t = \theta_{t-1} - \eta_t\,
+            \frac{\beta_1 \frac{m_t}{1-\beta_1^{t+1}} + (1-\beta_1) \frac{g_t}{1-\beta_1^t}}
+                 {\sqrt{\hat v_t + \bar\epsilon} + \epsilon},
+
+    with the moments and the arguments of ``Adam``; it is ``Adam(..., nesterov=True)``. The
+    schedule of :math:`\beta_1` that the paper and PyTorch add is left out.
+
+    Reference: Dozat, Incorporating Nesterov momentum into Adam, 2016,
+    https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ.
+
+    >>> NAdam(0.1).as_chain() == Adam(0.1, nesterov=True).as_chain()
+    True
+    """
+
+    learning_rate: NonNegative | Schedule
+    b1: Decay = 0.9
+    b2: Decay = 0.999
+    eps: NonNegative = 1e-8
+    eps_root: NonNegative = 0.0
+    mu_dtype: Static[DType] = None
+    _: KW_ONLY
+    nesterov: Static[bool] = True
+
+    def as_chain(self) -> Chain:
+        return chain(_scale_by_adam(self), ScaleByLearningRate(self.learning_rate))
+
+
+@rule
+class AdamW(Optimizer):
+    r"""Adam with decoupled weight decay: the decay bypasses the moments.
+
+    .. math::
+        \theta_t = \theta_{t-1} - \eta_t \left(
+            \frac{\hat m_t}{\sqrt{\hat v_t + \bar\epsilon} + \epsilon}
+            + \lambda\,\theta_{t-1} \right),
+
+    with the moments of ``Adam``. The decay per step is :math:`\eta_t \lambda`.
+
+    Args:
+        learning_rate: :math:`\eta \ge 0`, a number or a schedule.
+        b1: decay :math:`\beta_1` of the first moment, in [0, 1).
+        b2: decay :math:`\beta_2` of the second moment, in [0, 1).
+        eps: :math:`\epsilon \ge 0`, outside the root.
+        eps_root: :math:`\bar\epsilon \ge 0`, inside the root.
+        mu_dtype: dtype of the first moment; that of the parameters by default.
+        weight_decay: :math:`\lambda \ge 0`, a number or a schedule.
+        mask: which leaves decay: a glob over paths or a tuple of globs (``"*kernel"``), a
+            function from the parameters to a tree of bools, or such a tree; all by default.
+        nesterov: use Dozat's first moment, as ``NAdam`` does.
+
+    Raises:
+        ValueError: if a number lies outside its range; at init, if the mask does not fit the
+            parameters; at update, without the parameters.
+        TypeError: if a field is of the wrong kind.
+
+    Reference: Loshchilov and Hutter, Decoupled weight decay regularization, 2017,
+    https://arxiv.org/abs/1711.05101.
+
+    >>> import jax.numpy as jnp
+    >>> optimizer = AdamW(learning_rate=0.1, weight_decay=0.01, mask="*kernel")
+    >>> params = {"bias": jnp.ones(1), "kernel": jnp.ones(2)}
+    >>> zeros = {"bias": jnp.zeros(1), "kernel": jnp.zeros(2)}
+    >>> updates, state = optimizer.update(zeros, optimizer.init(params), params)
+    >>> updates["kernel"]
+    Array([-0.001, -0.001], dtype=float32)
+    """
+
+    learning_rate: NonNegative | Schedule
+    b1: Decay = 0.9
+    b2: Decay = 0.999
+    eps: NonNegative = 1e-8
+    eps_root: NonNegative = 0.0
+    mu_dtype: Static[DType] = None
+    weight_decay: NonNegative | Schedule = 1e-4
+    mask: Static[Mask] = None
+    _: KW_ONLY
     nesterov: Static[bool] = False
 
     def as_chain(self) -> Chain:
         return chain(
-            ScaleByAdam(self.b1, self.b2, self.eps, self.eps_root, self.mu_dtype, self.nesterov),
+            _scale_by_adam(self),
+            AddDecayedWeights(self.weight_decay, self.mask),
             ScaleByLearningRate(self.learning_rate),
         )
+
+
+def _scale_by_adam(o: Adam | NAdam | AdamW) -> ScaleByAdam:
+    """The direction that these optimizers share."""
+    return ScaleByAdam(o.b1, o.b2, o.eps, o.eps_root, o.mu_dtype, nesterov=o.nesterov)

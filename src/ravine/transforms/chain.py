@@ -79,8 +79,12 @@ def snake_case(name: str) -> str:
 @cache
 def _state_class(names: tuple[str, ...]) -> type:
     """The named tuple with these fields: the same class each time, so states compare."""
-    cls: Any = namedtuple("ChainState", names)  # noqa: PYI024
-    cls.__reduce__ = lambda self: (_restore, (names, tuple(self)))
+
+    def reduce(self: Any) -> tuple[Any, ...]:
+        return _restore, (names, tuple(self))
+
+    cls = namedtuple("ChainState", names)  # type: ignore[misc]
+    cls.__reduce__ = reduce  # type: ignore[method-assign]
     return cls
 
 

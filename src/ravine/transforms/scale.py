@@ -1,5 +1,6 @@
 """Multiply updates by a number, a schedule, or minus the learning rate."""
 
+from dataclasses import KW_ONLY
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,16 @@ import jax.numpy as jnp
 from ravine.core import tree
 from ravine.core.numerics import concrete, safe_increment
 from ravine.core.rule import rule
-from ravine.core.types import EmptyState, NonNegative, Params, Real, Schedule, Static, Transform, Updates
+from ravine.core.types import (
+    EmptyState,
+    NonNegative,
+    Params,
+    Real,
+    Schedule,
+    Static,
+    Transform,
+    Updates,
+)
 
 
 @rule
@@ -37,13 +47,16 @@ class Scale(Transform):
 class ScaleByScheduleState(NamedTuple):
     """The step count (int32, from 0) and the factor of the last step."""
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
     step_size: jax.Array
 
 
 @rule
 class ScaleBySchedule(Transform):
-    r"""Multiply by a schedule of the step: :math:`u_t \leftarrow c(t)\,u_t`, :math:`t = 0, 1, \dots`
+    r"""Multiply by a schedule of the step.
+
+    .. math::
+        u_t \leftarrow c(t)\,u_t, \qquad t = 0, 1, \dots
 
     Args:
         step_size_fn: the schedule :math:`c`; a plain function of the step is taken too.
@@ -55,7 +68,11 @@ class ScaleBySchedule(Transform):
         return ScaleByScheduleState(jnp.zeros((), jnp.int32), jnp.zeros((), float))
 
     def update(
-        self, updates: Updates, state: ScaleByScheduleState, params: Params | None = None, **extra: Any
+        self,
+        updates: Updates,
+        state: ScaleByScheduleState,
+        params: Params | None = None,
+        **extra: Any,
     ) -> tuple[Updates, ScaleByScheduleState]:
         c = value_at(self.step_size_fn, state.count)
         return tree.scale(c, updates), ScaleByScheduleState(safe_increment(state.count), c)
@@ -64,7 +81,7 @@ class ScaleBySchedule(Transform):
 class ScaleByLearningRateState(NamedTuple):
     """The step count (int32, from 0) and the learning rate of the last step."""
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]
     learning_rate: jax.Array
 
 
@@ -82,13 +99,18 @@ class ScaleByLearningRate(Transform):
     """
 
     learning_rate: NonNegative | Schedule | None = None
+    _: KW_ONLY
     flip_sign: Static[bool] = True
 
     def init(self, params: Params) -> ScaleByLearningRateState:
         return ScaleByLearningRateState(jnp.zeros((), jnp.int32), jnp.zeros((), float))
 
     def update(
-        self, updates: Updates, state: ScaleByLearningRateState, params: Params | None = None, **extra: Any
+        self,
+        updates: Updates,
+        state: ScaleByLearningRateState,
+        params: Params | None = None,
+        **extra: Any,
     ) -> tuple[Updates, ScaleByLearningRateState]:
         if self.learning_rate is None:
             return updates, state

@@ -1,0 +1,99 @@
+"""Data in batches: full, mini or single, in an order that follows from a key."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ravine.core.paths import leaf_paths
+
+_TABLE_LIMIT = 2**26
+"""At most so many indices are laid out in advance; after them the orders repeat."""
+
+
+class Batches:
+    """In-memory data handed to the loss batch by batch.
+
+    Args:
+        data: a tree of arrays whose first axis counts the examples.
+        size: examples a batch. ``None`` is the full batch, 1 a single sample.
+        shuffle: draw a new order every epoch, without replacement; else go through the
+            data in its own order. The examples left over at an epoch's end that fill no
+            batch are left out of that epoch.
+
+    Every trial sees the same order (one a seed, where a sweep has seeds), so trials are
+    compared on the same batches.
+
+    Raises:
+        ValueError: if the leaves disagree on the number of examples, or ``size`` does not fit.
+
+    >>> import numpy as np
+    >>> Batches((np.zeros((10, 3)), np.zeros(10)), size=4)
+    Batches(10 examples, size=4, 2 batches an epoch)
+    """
+
+    def __init__(self, data: Any, size: int | None = None, *, shuffle: bool = True) -> None:
+        leaves, paths = jax.tree.leaves(data), leaf_paths(data)
+        if not leaves:
+            raise ValueError("Batches: data holds no arrays. Give a tree such as (x, y).")
+        for path, leaf in zip(paths, leaves, strict=True):
+            if jnp.ndim(leaf) == 0:
+                raise ValueError(f"Batches: data at {path or 'the root'} is a scalar; its first axis must count examples.")
+        lengths = {path or "the root": jnp.shape(leaf)[0] for path, leaf in zip(paths, leaves, strict=True)}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{n} at {path}" for path, n in lengths.items())
+            raise ValueError(f"Batches: the arrays must have one number of examples, got {told}.")
+        self.examples = next(iter(lengths.values()))
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
+            raise TypeError(f"Batches: size must be an int or None, got {size!r}.")
+        if self.examples == 0 or (size is not None and not 1 <= size <= self.examples):
+            raise ValueError(
+                f"Batches: size must lie between 1 and the {self.examples} examples, got {size}. "
+                "None takes all of them at each step."
+            )
+        self.data = jax.tree.map(jnp.asarray, data)
+        self.size, self.shuffle = size, shuffle
+
+    @property
+    def per_epoch(self) -> int:
+        """How many batches an epoch has."""
+        return 1 if self.size is None else self.examples // self.size
+
+    def order(self, keys: jax.Array, steps: int) -> jax.Array | None:
+        """The examples of every batch: shape ``(len(keys), rows, size)``, int32.
+
+        Step ``t`` takes row ``t`` modulo the number of rows, which is ``steps`` rounded up
+        to whole epochs unless that is very large. ``None`` for the full batch.
+        """
+        if self.size is None:
+            return None
+        n, used = self.examples, self.per_epoch * self.size
+        epochs = -(-steps // self.per_epoch)
+        epochs = max(1, min(epochs, _TABLE_LIMIT // (used * keys.shape[0]))) if self.shuffle else 1
+        return _orders(keys, epochs, n, used, self.size, self.shuffle)
+
+    def __repr__(self) -> str:
+        size = "all" if self.size is None else self.size
+        return f"Batches({self.examples} examples, size={size}, {self.per_epoch} batches an epoch)"
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3, 4, 5))
+def _orders(keys: Any, epochs: int, n: int, used: int, size: int, shuffle: bool) -> jax.Array:
+    def one(key: jax.Array) -> jax.Array:
+        if not shuffle:
+            return jnp.arange(used, dtype=jnp.int32).reshape(-1, size)
+        # One key an epoch, so that a longer run begins with the orders of a shorter one.
+        epoch_keys = jax.vmap(lambda e: jax.random.fold_in(key, e))(jnp.arange(epochs))
+        whole = jax.lax.map(lambda k: jax.random.permutation(k, n), epoch_keys)
+        return whole[:, :used].astype(jnp.int32).reshape(-1, size)
+
+    return jax.vmap(one)(keys)
+
+
+def take(data: Any, order: jax.Array | None, seed: jax.Array, step: jax.Array) -> Any:
+    """The batch of ``step``, for the seed's order; all the data without an order."""
+    if order is None:
+        return data
+    index = order[seed, step % order.shape[1]]
+    return jax.tree.map(lambda x: x[index], data)

@@ -1,0 +1,81 @@
+"""The host's side of the lanes: call the compiled program, watch, come back."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import jax
+import numpy as np
+
+from ravine.engine.lanes import Carry, Tally, advance, empty
+from ravine.engine.trial import Operands, Program
+
+_PERIOD = 0.25
+"""Seconds between two looks at a running program."""
+
+
+def run(program: Program, operands: Operands, progress: "Progress") -> tuple[Carry, bool]:
+    """Run all trials of one program; return the last carry and whether all have ended.
+
+    Ctrl-C ends the run early and returns what there is.
+    """
+    carry, segments, calls = empty(program, operands), 1, 0
+    tally = Tally(*(np.zeros(()) for _ in Tally._fields))
+    try:
+        while True:
+            began = perf_counter()
+            carry, pending = advance(program, operands, carry, np.int32(segments))
+            tally = jax.device_get(pending)
+            progress.show(tally)
+            if not tally.busy:
+                break
+            # The first call compiled; from the second on its time says how far to go next.
+            calls += 1
+            if calls > 1:
+                growth = _PERIOD / max(perf_counter() - began, 1e-6)
+                segments = int(np.clip(segments * min(growth, 8.0), 1, 2**20))
+    except KeyboardInterrupt:
+        if any(x.is_deleted() for x in jax.tree.leaves(carry) if isinstance(x, jax.Array)):
+            raise
+        progress.interrupted = True
+    progress.done(tally)
+    return jax.device_get(carry), not progress.interrupted
+
+
+class Progress:
+    """Adds up the tallies of several programs, and shows them on a bar if there is one."""
+
+    def __init__(self, bar: Any) -> None:
+        self._bar = bar
+        self._finished = self._diverged = 0
+        self._best = np.inf
+        self.interrupted = False
+
+    def show(self, tally: Tally) -> None:
+        """Show how far the current program has come."""
+        if self._bar is None:
+            return
+        best = min(self._best, float(tally.best))
+        self._bar.n = self._finished + int(tally.finished)
+        diverged = self._diverged + int(tally.diverged)
+        self._bar.set_postfix_str(f"best {best:.4g}, {diverged} diverged", refresh=False)
+        self._bar.refresh()
+
+    def done(self, tally: Tally) -> None:
+        """Count the current program's trials in for good."""
+        self._finished += int(tally.finished)
+        self._diverged += int(tally.diverged)
+        self._best = min(self._best, float(tally.best))
+
+
+@contextmanager
+def watching(trials: int, show: bool, title: str) -> Iterator[Progress]:
+    """A progress bar over ``trials`` trials while the block runs, or none."""
+    if not show:
+        yield Progress(None)
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=trials, desc=title, unit=" trials", mininterval=0, dynamic_ncols=True) as bar:
+        yield Progress(bar)

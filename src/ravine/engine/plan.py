@@ -1,0 +1,138 @@
+"""From the arguments of a sweep to a program and its operands."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ravine.core import tree
+from ravine.core.numerics import as_key
+from ravine.core.types import Transform
+from ravine.engine.batches import Batches
+from ravine.engine.door import check_count, check_loss, split_init
+from ravine.engine.stop import Stop
+from ravine.engine.trial import Operands, Program, Starts, define, order_keys
+from ravine.spaces.sampling import canonical, grid_size, spaces
+
+_LANES = 64
+_SEGMENT = 32
+_SMALL = 1024
+"""Problems of at most so many parameters have several steps unrolled."""
+
+
+class Plan(NamedTuple):
+    """One group of trials that share an executable."""
+
+    program: Program
+    operands: Operands
+    names: tuple[str, ...]
+    """The swept hyperparameters' readable names, in the order of a trial's numbers."""
+
+
+def plan(
+    loss: Callable[..., Any],
+    init: Any,
+    optimizer: Transform,
+    *,
+    trials: int | None,
+    steps: int,
+    stop: Stop,
+    batches: Batches | None,
+    args: Any,
+    key: Any,
+    seeds: Any,
+    lanes: int | None,
+    keep: int | None,
+    record_every: int | None,
+    has_aux: bool,
+    stochastic: bool,
+) -> Plan:
+    """Check the arguments and lay out one group of trials."""
+    steps = check_count("steps", steps, 0)
+    seeds = _seed_list(seeds)
+    make, start = split_init(init)
+    template = (optimizer, args, stop)
+    configs = _configs(template, start, trials, len(seeds), make is not None)
+    total = configs * max(len(seeds), 1)
+    if record_every is None:
+        record_every = max(1, steps // 100)
+    template = jax.tree.map(canonical, template)
+    root = as_key(key)
+    order_seeds = jnp.asarray(seeds or [0], jnp.int32)
+    order = None if batches is None else batches.order(order_keys(root, order_seeds), steps + 1)
+    program = Program(
+        loss=loss,
+        init=make,
+        has_aux=has_aux,
+        stochastic=stochastic,
+        trials=total,
+        seeds=len(seeds),
+        lanes=min(total, _LANES) if lanes is None else check_count("lanes", lanes),
+        steps=steps,
+        segment=_segment_length(steps),
+        unroll=1 if batches is not None or _is_large(start) else 4,
+        every=check_count("record_every", record_every, 0),
+        keep=keep if keep is None else min(keep, total),
+    )
+    operands = Operands(template, start, root, order_seeds, batches and batches.data, order)
+    check_loss(program, operands)
+    return Plan(program, operands, tuple(name_of(n) for n in spaces(template)))
+
+
+def name_of(path: str) -> str:
+    """A space's path in the template as the user knows it: the optimizer goes unnamed."""
+    part, _, rest = path.partition(".")
+    return {"0": rest, "1": f"args.{rest}" if rest else "args", "2": f"stop.{rest}"}[part]
+
+
+def numbers_of(plan: Plan) -> tuple[np.ndarray, ...]:
+    """The swept numbers of every trial of the group: one array of shape (N,) a space."""
+    ids = jnp.arange(plan.program.trials, dtype=jnp.int32)
+    numbers = jax.jit(lambda o, i: jax.vmap(lambda id: define(plan.program, o, id).numbers)(i))
+    return tuple(np.asarray(x) for x in numbers(plan.operands, ids))
+
+
+def _seed_list(seeds: Any) -> list[int]:
+    if seeds is None:
+        return []
+    if hasattr(seeds, "__index__") and not isinstance(seeds, bool):
+        return list(range(check_count("seeds", seeds)))
+    listed = [check_count("each of seeds", s, 0) for s in seeds]
+    if not listed or len(set(listed)) < len(listed):
+        raise ValueError(f"seeds must be a number of seeds or distinct seeds, got {seeds!r}.")
+    return listed
+
+
+def _configs(template: Any, start: Any, trials: int | None, seeds: int, drawn_start: bool) -> int:
+    """How many configurations: as asked for, or as many as the grids and starts make."""
+    axes = grid_size(template)
+    if isinstance(start, Starts):
+        axes = (axes or 1) * len(start)
+    if trials is not None:
+        return check_count("trials", trials)
+    if axes is not None:
+        return axes
+    if spaces(template) or (drawn_start and not seeds):
+        raise TypeError(
+            "trials is needed: the hyperparameters or starts are drawn at random, so say how many "
+            "to draw, as in sweep(..., trials=256)."
+        )
+    return 1
+
+
+def _segment_length(steps: int) -> int:
+    """A length near 32 of which about a whole number makes up a trial.
+
+    A trial of T steps takes T + 1 evaluations; what is left of its last segment is idle.
+    """
+    total = steps + 1
+    if total <= _SEGMENT:
+        return total
+    lengths = range(_SEGMENT * 3 // 4, _SEGMENT * 3 // 2 + 1)
+    return min(lengths, key=lambda k: (-(-total // k) * k - total, abs(k - _SEGMENT)))
+
+
+def _is_large(start: Any) -> bool:
+    return start is None or tree.size(start) > _SMALL

@@ -1,0 +1,182 @@
+"""What a sweep found out."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from ravine.core.text import table
+from ravine.engine.status import RANKED, Status
+from ravine.spaces.sampling import fill
+
+
+@dataclass(frozen=True, eq=False)
+class TrialResult:
+    """One trial: what it was and how it ended.
+
+    ``params`` is ``None`` unless the sweep kept them (see ``keep``); ``history`` holds the
+    loss every so many steps, NaN after the end.
+    """
+
+    id: int
+    name: str
+    optimizer: Any
+    hyperparameters: Mapping[str, float]
+    seed: int | None
+    params: Any = field(repr=False)
+    value: float
+    best_value: float
+    steps: int
+    status: Status
+    history: np.ndarray = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class SweepResult:
+    """The trials of a sweep, in arrays indexed by trial.
+
+    Axis letters: N trials, R records, k kept trials.
+    """
+
+    values: np.ndarray
+    """Loss at the final parameters, (N,); NaN for a trial that never began."""
+    best_values: np.ndarray
+    """Smallest finite loss along the way, (N,); NaN where there was none."""
+    steps: np.ndarray
+    """Steps taken, (N,) int32."""
+    status: np.ndarray
+    """Why each trial ended, (N,) of ``Status``; ``str`` gives the word."""
+    names: np.ndarray
+    """Which optimizer, (N,) of str; empty strings if there was only one."""
+    hyperparameters: dict[str, np.ndarray]
+    """The swept numbers by readable name, each (N,); NaN where an optimizer has none."""
+    seeds: np.ndarray | None
+    """Which seed, (N,) int32; ``None`` if seeds were not an axis."""
+    history: np.ndarray
+    """Loss every so many steps, (N, R); NaN after a trial's end."""
+    history_steps: np.ndarray
+    """At which steps, (R,)."""
+    kept_ids: np.ndarray
+    """Whose final parameters are held, (k,), best first; by trial if all are."""
+    params: Any
+    """Their parameters, stacked: each leaf has a first axis k."""
+    templates: dict[str, Any]
+    """The optimizers with their spaces, by name."""
+    swept: dict[str, tuple[str, ...]]
+    """The names of each optimizer's swept numbers, in the order of its spaces."""
+    info: dict[str, Any]
+    """How it ran: ``seconds``, ``lanes``, ``occupancy``, ``complete``."""
+
+    def __len__(self) -> int:
+        return int(self.values.shape[0])
+
+    def __iter__(self) -> Iterator[TrialResult]:
+        return (self[i] for i in range(len(self)))
+
+    def __getitem__(self, id: int) -> TrialResult:
+        if not -len(self) <= id < len(self):
+            raise IndexError(f"trial {id} of {len(self)}")
+        i = int(id) % len(self)
+        name = str(self.names[i])
+        mine = {k: _shortest(self.hyperparameters[k][i]) for k in self.swept[name]}
+        place = np.flatnonzero(self.kept_ids == i)
+        held = jax.tree.map(lambda x: x[place[0]], self.params) if place.size else None
+        own = [v for k, v in mine.items() if not k.startswith(("args", "stop."))]
+        return TrialResult(
+            id=i,
+            name=name,
+            optimizer=fill(self.templates[name], own),
+            hyperparameters=mine,
+            seed=None if self.seeds is None else int(self.seeds[i]),
+            params=held,
+            value=float(self.values[i]),
+            best_value=float(self.best_values[i]),
+            steps=int(self.steps[i]),
+            status=self.status[i],
+            history=self.history[i],
+        )
+
+    @property
+    def ranking(self) -> np.ndarray:
+        """The ids of the trials that ended well, best first: by final loss, then by id.
+
+        A diverged or failed trial and one whose loss is infinite or NaN is not ranked.
+        """
+        allowed = np.array([s in RANKED for s in self.status], bool) & np.isfinite(self.values)
+        order = np.argsort(self.values, kind="stable")
+        return order[allowed[order]]
+
+    @property
+    def best(self) -> TrialResult:
+        """The trial with the smallest finite final loss.
+
+        Raises:
+            ValueError: if no trial ended with a finite loss.
+        """
+        ranking = self.ranking
+        if not ranking.size:
+            raise ValueError(
+                f"None of the {len(self)} trials ended with a finite loss. Possible causes: (a) every "
+                "learning rate is too large; (b) the loss is NaN at the start; (c) Ctrl-C came first."
+            )
+        return self[ranking[0]]
+
+    def top(self, k: int = 10) -> list[TrialResult]:
+        """The best ``k`` trials, best first; fewer if fewer ended well."""
+        return [self[i] for i in self.ranking[:k]]
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """One array a column, a row a trial: what ``to_pandas`` and the CSV show."""
+        shown: dict[str, np.ndarray] = {"trial": np.arange(len(self))}
+        if len(self.templates) > 1 or "" not in self.templates:
+            shown["optimizer"] = self.names
+        shown |= self.hyperparameters
+        if self.seeds is not None:
+            shown["seed"] = self.seeds
+        return shown | {
+            "value": self.values,
+            "best_value": self.best_values,
+            "steps": self.steps,
+            "status": np.array([str(s) for s in self.status], dtype=object),
+        }
+
+    def to_pandas(self) -> Any:
+        """A DataFrame with a row a trial. Needs pandas: ``pip install "ravine[tables]"``."""
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise ImportError('to_pandas needs pandas: pip install "ravine[tables]"') from error
+        return pd.DataFrame(self.columns())
+
+    def save(self, path: Any) -> None:
+        """Write everything to one ``.npz`` file, without pickle; ``ravine.load`` reads it.
+
+        The file appears whole or not at all.
+        """
+        from ravine.engine.store import save
+
+        save(self, path)
+
+    def __repr__(self) -> str:
+        counts = {s: int(np.sum(self.status == s)) for s in Status}
+        told = ", ".join(f"{n} {s}" for s, n in counts.items() if n)
+        head = f"SweepResult: {len(self)} trials ({told}), {self.info['seconds']:.3g} s"
+        columns = self.columns()
+        ranking = self.ranking
+        rows = [[_plain(c[i]) for c in columns.values()] for i in ranking[:10]]
+        if not rows:
+            return f"{head}\nNo trial ended with a finite loss."
+        more = len(self) - len(rows)
+        tail = f"\n... and {more} more" if more else ""
+        return f"{head}\n{table(list(columns), rows)}{tail}"
+
+
+def _shortest(x: np.generic) -> float | int:
+    """As a Python number: the shortest decimal that stands for the same float."""
+    return int(x) if np.issubdtype(x.dtype, np.integer) else float(str(x))
+
+
+def _plain(x: Any) -> Any:
+    return x.item() if isinstance(x, np.generic) else x

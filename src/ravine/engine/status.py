@@ -1,0 +1,35 @@
+"""Why a trial ended."""
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Why a trial ended; ``str(status)`` is the word.
+
+    In compiled code a status is the small integer ``status.code``.
+    """
+
+    RUNNING = "running"
+    """Not ended: the sweep was interrupted first, or the trial never began."""
+    CONVERGED = "converged"
+    """A test that means convergence holds at the final parameters."""
+    MAX_STEPS = "max_steps"
+    """All steps were taken."""
+    DIVERGED = "diverged"
+    """The value became infinite or NaN, or rose above the limit."""
+    PRUNED = "pruned"
+    """Given up in favour of better trials."""
+    FAILED = "failed"
+    """It could not be run."""
+
+    @property
+    def code(self) -> int:
+        """Its place in the list above, counted from 0."""
+        return _CODES[self]
+
+
+_CODES = {status: code for code, status in enumerate(Status)}
+STATUSES = tuple(Status)
+"""Every status, by code."""
+RANKED = frozenset({Status.CONVERGED, Status.MAX_STEPS, Status.PRUNED, Status.RUNNING})
+"""The statuses among which the best trial is looked for."""

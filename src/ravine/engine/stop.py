@@ -1,0 +1,202 @@
+"""Stopping tests: values that compose with ``|`` and ``&``.
+
+A test looks at a point ``x_t`` with its value and gradient and at the step that is about
+to be taken. If it says stop, the step is not taken: the value and the parameters that
+are reported belong together. Tolerances are leaves, so they can be swept.
+"""
+
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ravine.core import tree
+from ravine.core.rule import rule
+from ravine.core.types import EmptyState, NonNegative, Real, Steps
+from ravine.engine.status import Status
+
+
+class Seen:
+    """What a test may look at; norms are computed only if one of them is asked for."""
+
+    def __init__(self, value: Any, grads: Any, updates: Any, step: Any) -> None:
+        self.value, self.grads, self.updates, self.step = value, grads, updates, step
+
+    @cached_property
+    def grad_norm(self) -> jax.Array:
+        """The Euclidean norm of the gradient."""
+        return tree.norm(self.grads).real
+
+    @cached_property
+    def step_norm(self) -> jax.Array:
+        """The Euclidean norm of the step about to be taken."""
+        return tree.norm(self.updates).real
+
+
+class Stop:
+    """A stopping test: ``a | b`` stops when either does, ``a & b`` when both do at once."""
+
+    def init(self) -> Any:
+        """Return what the test remembers at the start of a trial."""
+        return EmptyState()
+
+    def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
+        """Return the code of a status, 0 to go on, and what to remember."""
+        raise NotImplementedError
+
+    def __or__(self, other: "Stop") -> "Stop":
+        return Either(self, other)
+
+    def __and__(self, other: "Stop") -> "Stop":
+        return Both(self, other)
+
+
+def _when(condition: jax.Array, status: Status) -> jax.Array:
+    return jnp.where(condition, status.code, 0).astype(jnp.int8)
+
+
+@rule
+class GradNorm(Stop):
+    r"""Converged when :math:`\|\nabla f(x_t)\|_2 \le` ``tol``.
+
+    >>> GradNorm(1e-6) | Diverged()
+    (GradNorm(tol=1e-06) | Diverged())
+    """
+
+    tol: NonNegative
+
+    def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
+        return _when(seen.grad_norm <= self.tol, Status.CONVERGED), state
+
+
+@rule
+class StepNorm(Stop):
+    r"""Converged when the next step would be no longer than ``tol``: :math:`\|u_t\|_2 \le` ``tol``."""
+
+    tol: NonNegative
+
+    def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
+        return _when(seen.step_norm <= self.tol, Status.CONVERGED), state
+
+
+@rule
+class Target(Stop):
+    r"""Converged when :math:`f(x_t) \le` ``value``, and finite."""
+
+    value: Real
+
+    def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
+        hit = (seen.value <= self.value) & jnp.isfinite(seen.value)
+        return _when(hit, Status.CONVERGED), state
+
+
+class PlateauState(NamedTuple):
+    """The value to beat, and for how many steps nothing has beaten it."""
+
+    best: jax.Array
+    waited: jax.Array
+
+
+@rule
+class Plateau(Stop):
+    r"""Converged when ``patience`` steps in a row brought no real improvement.
+
+    An improvement is real if it exceeds :math:`\mathrm{rtol}\,|f^*| + \mathrm{atol}`, where
+    :math:`f^*` is the value to beat, the last one that was a real improvement.
+
+    Args:
+        patience: how many steps to wait, at least 1.
+        rtol: relative size of a real improvement.
+        atol: absolute size of a real improvement.
+    """
+
+    patience: Steps
+    rtol: NonNegative = 1e-4
+    atol: NonNegative = 0.0
+
+    def init(self) -> PlateauState:
+        return PlateauState(jnp.full((), jnp.inf, float), jnp.zeros((), jnp.int32))
+
+    def test(self, seen: Seen, state: PlateauState) -> tuple[jax.Array, PlateauState]:
+        margin = self.rtol * jnp.abs(state.best) + self.atol
+        better = (seen.value < state.best - margin) | (jnp.isinf(state.best) & (seen.value < state.best))
+        best = jnp.where(better, seen.value, state.best)
+        waited = jnp.where(better, 0, state.waited + 1).astype(jnp.int32)
+        return _when(waited >= self.patience, Status.CONVERGED), PlateauState(best, waited)
+
+
+@rule
+class Diverged(Stop):
+    """Diverged when the value is infinite, NaN, or greater than ``above``."""
+
+    above: Real = float("inf")
+
+    def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
+        return _when(~jnp.isfinite(seen.value) | (seen.value > self.above), Status.DIVERGED), state
+
+
+@rule
+class MaxSteps(Stop):
+    """Out of steps after ``n``: for a budget that differs between trials."""
+
+    n: Steps
+
+    def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
+        return _when(seen.step >= self.n, Status.MAX_STEPS), state
+
+
+@rule
+class Either(Stop):
+    """Stops when one of two tests does, with the status of the first that did."""
+
+    first: Any
+    second: Any
+
+    def __post_init__(self) -> None:
+        _check_tests(self)
+
+    def init(self) -> Any:
+        return self.first.init(), self.second.init()
+
+    def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
+        a, first = self.first.test(seen, state[0])
+        b, second = self.second.test(seen, state[1])
+        return jnp.where(a > 0, a, b), (first, second)
+
+    def __repr__(self) -> str:
+        return f"({self.first!r} | {self.second!r})"
+
+
+@rule
+class Both(Stop):
+    """Stops when two tests do at the same step, with the graver of their statuses."""
+
+    first: Any
+    second: Any
+
+    def __post_init__(self) -> None:
+        _check_tests(self)
+
+    def init(self) -> Any:
+        return self.first.init(), self.second.init()
+
+    def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
+        a, first = self.first.test(seen, state[0])
+        b, second = self.second.test(seen, state[1])
+        return jnp.where((a > 0) & (b > 0), jnp.maximum(a, b), 0).astype(jnp.int8), (first, second)
+
+    def __repr__(self) -> str:
+        return f"({self.first!r} & {self.second!r})"
+
+
+def _check_tests(pair: Any) -> None:
+    for test in (pair.first, pair.second):
+        if not isinstance(test, Stop):
+            raise TypeError(
+                f"| and & join stopping tests such as GradNorm(1e-6), got {test!r}. "
+                "A comparison belongs into a test: Target(1e-3), not value < 1e-3."
+            )
+
+
+__all__ = ["Diverged", "GradNorm", "MaxSteps", "Plateau", "StepNorm", "Stop", "Target"]

@@ -1,0 +1,154 @@
+"""Saving results to one file and reading them back, without pickle.
+
+A tree becomes a description in JSON, in which arrays stand under the names that they have
+in the ``.npz`` file. What is no data (a function) is stored as its name and comes back as
+a marker with that name.
+"""
+
+import importlib
+import json
+import os
+from collections import namedtuple
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ravine.core.paths import leaf_paths
+from ravine.core.rule import is_rule
+from ravine.engine.result import SweepResult
+from ravine.engine.status import Status
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Opaque:
+    """In place of something that a file cannot hold, such as a function."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def save(results: SweepResult, path: Any) -> None:
+    """Write ``results`` to ``path`` (``.npz`` is added if it is not there), whole or not at all."""
+    path = _npz(path)
+    arrays: dict[str, np.ndarray] = {}
+    described = {f.name: _encode(getattr(results, f.name), arrays) for f in fields(results)}
+    meta = json.dumps({"format": _FORMAT, "results": described})
+    part = path.with_name(path.name + ".part")
+    try:
+        with open(part, "wb") as file:
+            np.savez_compressed(file, meta=np.array(meta), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(path: Any) -> SweepResult:
+    """Read what ``SweepResult.save`` wrote.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is something else, or from a newer version.
+    """
+    path = Path(path) if Path(path).exists() else _npz(path)
+    with open(path, "rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as archive:
+                meta = json.loads(str(archive["meta"]))
+                arrays = {name: archive[name] for name in archive.files}
+        except Exception as error:
+            raise ValueError(
+                f"{path} is not a saved sweep: {error}. Possible causes: (a) another kind of file; "
+                "(b) a copy that was cut short."
+            ) from error
+    if meta["format"] > _FORMAT:
+        raise ValueError(f"{path} was saved by a newer version of ravine: update, then load it.")
+    return SweepResult(**{k: _decode(v, arrays) for k, v in meta["results"].items()})
+
+
+def _npz(path: Any) -> Path:
+    path = Path(path)
+    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+
+
+def _encode(x: Any, arrays: dict[str, np.ndarray]) -> Any:
+    if x is None or (isinstance(x, bool | int | str) and not isinstance(x, Status)):
+        return {"value": x}
+    if isinstance(x, float):
+        return {"float": repr(x)}
+    if isinstance(x, np.ndarray | np.generic | jax.Array):
+        return _encode_array(x, arrays)
+    if isinstance(x, dict):
+        return {"dict": [[k, _encode(v, arrays)] for k, v in x.items()]}
+    if isinstance(x, tuple) and hasattr(x, "_fields"):
+        name = type(x).__name__
+        return {"namedtuple": [name, list(x._fields), [_encode(v, arrays) for v in x]]}
+    if isinstance(x, list | tuple):
+        return {type(x).__name__: [_encode(v, arrays) for v in x]}
+    if is_rule(x) and type(x).__module__.startswith("ravine."):
+        inside = {f.name: _encode(getattr(x, f.name), arrays) for f in fields(x)}
+        return {"rule": [type(x).__module__, type(x).__qualname__, inside]}
+    leaves = jax.tree.leaves(x)
+    if leaves and all(isinstance(leaf, np.ndarray | jax.Array) for leaf in leaves):
+        return _encode(dict(zip(leaf_paths(x), leaves, strict=True)), arrays)
+    return {"opaque": getattr(x, "__qualname__", None) or repr(x)}
+
+
+def _encode_array(x: Any, arrays: dict[str, np.ndarray]) -> Any:
+    name = f"array_{len(arrays)}"
+    if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+        arrays[name] = np.asarray(jax.random.key_data(x))
+        return {"key": name}
+    x = np.asarray(x)
+    if x.dtype == object:  # words: names and statuses
+        arrays[name] = np.array([str(v) for v in x.ravel()] or [""])
+        status = bool(x.size) and isinstance(x.ravel()[0], Status)
+        return {"words": [name, list(x.shape), "status" if status else "str"]}
+    if x.dtype.kind == "V":  # bfloat16 and its like, which .npz does not know
+        arrays[name] = x.view(np.dtype(f"u{x.dtype.itemsize}"))
+        return {"array": name, "dtype": x.dtype.name}
+    arrays[name] = x
+    return {"array": name}
+
+
+def _decode(d: Any, arrays: dict[str, np.ndarray]) -> Any:
+    (kind, x) = next(iter(d.items()))
+    if kind == "value":
+        return x
+    if kind == "float":
+        return float(x)
+    if kind == "array":
+        array = arrays[x]
+        return array.view(jax.numpy.dtype(d["dtype"])) if "dtype" in d else array
+    if kind == "key":
+        return jax.random.wrap_key_data(arrays[x])
+    if kind == "words":
+        name, shape, what = x
+        words = [Status(str(w)) if what == "status" else str(w) for w in arrays[name]]
+        out = np.empty(int(np.prod(shape)), dtype=object)
+        out[:] = words[: out.size]
+        return out.reshape(shape)
+    if kind == "dict":
+        return {k: _decode(v, arrays) for k, v in x}
+    if kind in ("list", "tuple"):
+        return {"list": list, "tuple": tuple}[kind](_decode(v, arrays) for v in x)
+    if kind == "namedtuple":
+        name, names, values = x
+        return namedtuple(name, names)(*(_decode(v, arrays) for v in values))  # noqa: PYI024
+    if kind == "rule":
+        module, name, inside = x
+        if not module.startswith("ravine."):
+            raise ValueError(f"a saved sweep names the foreign module {module!r}")
+        cls = getattr(importlib.import_module(module), name)
+        rule = object.__new__(cls)
+        rule.__dict__.update({k: _decode(v, arrays) for k, v in inside.items()})
+        return rule
+    return Opaque(x)

@@ -1,0 +1,123 @@
+"""What a trial is: everything about it follows from its id.
+
+A trial's id counts configurations, and seeds within a configuration. Hyperparameters and
+starting points are drawn inside the compiled program from ``fold_in(key, id)``, so a
+million trials need no arrays on the host, and no trial depends on another.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ravine.core.paths import leaf_paths
+from ravine.core.rule import rule
+from ravine.spaces.sampling import draw, fill, grid_size
+
+
+@rule
+class Starts:
+    """Given starting points, stacked: each leaf has a first axis that counts them.
+
+    A sweep crosses them with its grids, or gives trial ``i`` start ``i % n``.
+
+    Raises:
+        ValueError: if the leaves disagree on the number of starts.
+
+    >>> import numpy as np
+    >>> len(Starts({"x": np.zeros((5, 2))}))
+    5
+    """
+
+    params: Any
+
+    def __post_init__(self) -> None:
+        leaves = jax.tree.leaves(self.params)
+        if all(hasattr(x, "shape") or isinstance(x, int | float) for x in leaves):
+            counts = {jnp.shape(x)[:1] for x in leaves}
+            if len(counts) != 1 or () in counts or (0,) in counts:
+                shapes = ", ".join(
+                    f"{jnp.shape(x)} at {path or 'the root'}"
+                    for path, x in zip(leaf_paths(self.params), leaves, strict=True)
+                )
+                raise ValueError(
+                    "Starts: every leaf needs the same first axis, which counts the starting points; "
+                    f"got {shapes or 'no leaves'}. Stack them: jax.vmap(init)(keys)."
+                )
+
+    def __len__(self) -> int:
+        return int(jnp.shape(jax.tree.leaves(self.params)[0])[0])
+
+
+@dataclass(frozen=True)
+class Program:
+    """The structure of a sweep: what, if changed, needs another executable."""
+
+    loss: Callable[..., Any]
+    init: Callable[[jax.Array], Any] | None
+    has_aux: bool
+    stochastic: bool
+    trials: int
+    seeds: int
+    lanes: int
+    steps: int
+    segment: int
+    unroll: int
+    every: int
+    keep: int | None
+
+
+class Operands(NamedTuple):
+    """The numbers of a sweep: what may change without a new executable."""
+
+    template: Any
+    """Optimizer, args and stopping test, with spaces in them."""
+    start: Any
+    """Parameters, or ``Starts``, or ``None`` where a function makes them."""
+    key: jax.Array
+    seeds: jax.Array
+    data: Any
+    order: Any
+
+
+class Trial(NamedTuple):
+    """One trial, by its id: what stays the same from its first step to its last."""
+
+    id: jax.Array
+    seed: jax.Array
+    key: jax.Array
+    numbers: tuple[jax.Array, ...]
+
+
+def define(program: Program, operands: Operands, id: jax.Array) -> Trial:
+    """The trial with this id."""
+    config, seed = id // max(program.seeds, 1), id % max(program.seeds, 1)
+    numbers = draw(operands.template, jax.random.fold_in(operands.key, 0), config)
+    # With seeds, all configurations share the start and the noise of a seed.
+    kind, index = (1, operands.seeds[seed]) if program.seeds else (2, config)
+    key = jax.random.fold_in(jax.random.fold_in(operands.key, kind), index)
+    return Trial(id, seed, key, numbers)
+
+
+def settings(operands: Operands, trial: Trial) -> tuple[Any, Any, Any]:
+    """The trial's own optimizer, args and stopping test."""
+    return fill(operands.template, trial.numbers)  # type: ignore[no-any-return]
+
+
+def starting_point(program: Program, operands: Operands, trial: Trial) -> Any:
+    """The parameters at which the trial begins."""
+    if program.init is not None:
+        return program.init(jax.random.fold_in(trial.key, 0))
+    if isinstance(operands.start, Starts):
+        config = trial.id // max(program.seeds, 1)
+        index = config // (grid_size(operands.template) or 1) % len(operands.start)
+        return jax.tree.map(lambda x: x[index], operands.start.params)
+    return operands.start
+
+
+def order_keys(key: jax.Array, seeds: jax.Array) -> jax.Array:
+    """The keys from which the data orders of the seeds follow, one a seed."""
+    order = jax.random.fold_in(key, 3)
+    return jax.vmap(lambda seed: jax.random.fold_in(order, seed))(seeds)

@@ -1,0 +1,150 @@
+"""Random spaces: each trial of a sweep draws a number of its own."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ravine.core.rule import rule
+from ravine.core.types import Positive, Real, Space, Steps
+
+
+class Distribution(Space):
+    """A space from which a trial draws with its own key."""
+
+    def draw(self, key: jax.Array) -> jax.Array:
+        """Return one number, a scalar in the default float or integer dtype."""
+        raise NotImplementedError
+
+
+def _ordered(space: Any) -> None:
+    """Check that the ends of a range are finite and in order, where they are concrete."""
+    ends = (space.low, space.high)
+    if any(isinstance(x, jax.core.Tracer) for x in ends):
+        return
+    name = type(space).__name__
+    if not np.all(np.isfinite(np.asarray(ends, float))):
+        raise ValueError(f"{name}: low and high must be finite, got {ends[0]!r} and {ends[1]!r}.")
+    if ends[0] > ends[1]:
+        raise ValueError(f"{name}: low must not exceed high, got {ends[0]!r} > {ends[1]!r}.")
+
+
+@rule
+class Uniform(Distribution):
+    """Evenly spread over ``[low, high)``.
+
+    >>> Uniform(0.0, 0.5)
+    Uniform(low=0.0, high=0.5)
+    """
+
+    low: Real
+    high: Real
+
+    __post_init__ = _ordered
+
+    def bounds(self) -> tuple[Any, Any]:
+        return self.low, self.high
+
+    def draw(self, key: jax.Array) -> jax.Array:
+        low, high = jnp.asarray(self.low, float), jnp.asarray(self.high, float)
+        return jax.random.uniform(key, dtype=low.dtype, minval=low, maxval=high)
+
+
+@rule
+class LogUniform(Distribution):
+    """Evenly spread over ``[low, high)`` on a logarithmic scale; ``low > 0``.
+
+    >>> LogUniform(1e-5, 1.0)
+    LogUniform(low=1e-05, high=1.0)
+    """
+
+    low: Positive
+    high: Positive
+
+    __post_init__ = _ordered
+
+    def bounds(self) -> tuple[Any, Any]:
+        return self.low, self.high
+
+    def draw(self, key: jax.Array) -> jax.Array:
+        low, high = jnp.asarray(self.low, float), jnp.asarray(self.high, float)
+        drawn = jax.random.uniform(key, dtype=low.dtype, minval=jnp.log(low), maxval=jnp.log(high))
+        return jnp.clip(jnp.exp(drawn), low, high)
+
+
+@rule
+class Normal(Distribution):
+    """Normally distributed with the given mean and standard deviation."""
+
+    mean: Real = 0.0
+    std: Positive = 1.0
+
+    def bounds(self) -> tuple[Any, Any]:
+        return -np.inf, np.inf
+
+    def draw(self, key: jax.Array) -> jax.Array:
+        mean, std = jnp.asarray(self.mean, float), jnp.asarray(self.std, float)
+        return mean + std * jax.random.normal(key, dtype=mean.dtype)
+
+
+@rule
+class IntUniform(Distribution):
+    """A whole number from ``low`` to ``high``, both included.
+
+    >>> IntUniform(1, 6)
+    IntUniform(low=1, high=6)
+    """
+
+    low: Steps
+    high: Steps
+
+    __post_init__ = _ordered
+
+    def bounds(self) -> tuple[Any, Any]:
+        return self.low, self.high
+
+    def draw(self, key: jax.Array) -> jax.Array:
+        low, high = jnp.asarray(self.low, jnp.int32), jnp.asarray(self.high, jnp.int32)
+        return jax.random.randint(key, (), low, high + 1)
+
+
+@rule
+class Choice(Distribution):
+    """One of several numbers, each as likely.
+
+    >>> Choice([0.8, 0.9, 0.95])
+    Choice([0.8, 0.9, 0.95])
+    """
+
+    options: Any
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "options", as_numbers("Choice", self.options))
+
+    def bounds(self) -> tuple[Any, Any]:
+        return self.options.min(), self.options.max()
+
+    def draw(self, key: jax.Array) -> jax.Array:
+        options = jnp.asarray(self.options)
+        return options[jax.random.randint(key, (), 0, options.shape[0])]
+
+    def __repr__(self) -> str:
+        return f"Choice({self.options.tolist()})"
+
+
+def as_numbers(owner: str, values: Any) -> np.ndarray:
+    """Check a non-empty sequence of finite numbers and return it as a flat array."""
+    if isinstance(values, str | bytes) or not np.iterable(values):
+        raise TypeError(f"{owner} takes a sequence of numbers, got {values!r}.")
+    listed = list(values)
+    for v in listed:
+        if isinstance(v, bool | np.bool_) or np.ndim(v) or not np.isrealobj(v) or callable(v) or isinstance(v, str) or v is None:
+            raise TypeError(
+                f"{owner} holds numbers, got {v!r}. To compare structures (flags, schedules, whole "
+                "optimizers), give sweep a dict of optimizers."
+            )
+    array = np.asarray(listed)
+    if not listed or not np.all(np.isfinite(array)):
+        raise ValueError(f"{owner} needs at least one number, all finite, got {values!r}.")
+    return array

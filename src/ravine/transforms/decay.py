@@ -1,0 +1,79 @@
+"""Weight decay."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ravine.core.errors import check_params
+from ravine.core.numerics import safe_increment, times, widen
+from ravine.core.paths import Mask, Selection, resolve
+from ravine.core.rule import rule
+from ravine.core.types import NonNegative, Params, Schedule, Static, Transform, Updates
+from ravine.transforms.scale import value_at
+
+
+class AddDecayedWeightsState(NamedTuple):
+    """The step count (int32, from 0), the decay of the last step, and the leaves it is for."""
+
+    count: jax.Array  # type: ignore[assignment]
+    weight_decay: jax.Array
+    selection: Selection | None
+
+
+@rule
+class AddDecayedWeights(Transform):
+    r"""Add a multiple of the parameters: :math:`u_t \leftarrow u_t + \lambda_t \theta_{t-1}`.
+
+    Before an adaptive transform this is :math:`L_2` regularization; after it, and before
+    the learning rate, it is decoupled weight decay.
+
+    Args:
+        weight_decay: :math:`\lambda \ge 0`, a number or a schedule.
+        mask: which leaves decay: a glob over paths or a tuple of globs (``"*kernel"``), a
+            function from the parameters to a tree of bools, or such a tree; all by default.
+
+    Raises:
+        ValueError: at update, if the parameters are not given; at init, if the mask does
+            not fit them.
+
+    Reference: Loshchilov and Hutter, Decoupled weight decay regularization, 2017,
+    https://arxiv.org/abs/1711.05101.
+
+    >>> import jax.numpy as jnp
+    >>> params = {"kernel": jnp.ones(2), "bias": jnp.ones(1)}
+    >>> transform = AddDecayedWeights(0.25, mask="*kernel")
+    >>> zeros = {"kernel": jnp.zeros(2), "bias": jnp.zeros(1)}
+    >>> transform.update(zeros, transform.init(params), params)[0]
+    {'bias': Array([0.], dtype=float32), 'kernel': Array([0.25, 0.25], dtype=float32)}
+    """
+
+    weight_decay: NonNegative | Schedule = 0.0
+    mask: Static[Mask] = None
+
+    def init(self, params: Params) -> AddDecayedWeightsState:
+        selection = None if self.mask is None else resolve(self.mask, params)
+        return AddDecayedWeightsState(jnp.zeros((), jnp.int32), jnp.zeros((), float), selection)
+
+    def update(
+        self,
+        updates: Updates,
+        state: AddDecayedWeightsState,
+        params: Params | None = None,
+        **extra: Any,
+    ) -> tuple[Updates, AddDecayedWeightsState]:
+        check_params("AddDecayedWeights", params)
+        decay = value_at(self.weight_decay, state.count)
+
+        def leaf(g: Any, p: Any) -> jax.Array:
+            wide, p = widen(g, p)
+            return (wide + times(decay, p)).astype(jnp.result_type(g))
+
+        # u = u + lambda theta
+        select = state.selection
+        if select is None:
+            new = jax.tree.map(leaf, updates, params)
+        else:
+            kept = jax.tree.map(leaf, select.keep(True, updates), select.keep(True, params))
+            new = select.merge({True: kept}, updates)
+        return new, AddDecayedWeightsState(safe_increment(state.count), decay, select)

@@ -1,0 +1,215 @@
+"""Transforms for some of the leaves: masked, frozen, or a different one for each label."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ravine.core.paths import Labels, Mask, Selection, resolve, resolve_labels
+from ravine.core.rule import rule
+from ravine.core.types import Params, State, Static, Transform, Updates
+
+
+class MaskedState(NamedTuple):
+    """The inner transform's state, and the leaves that it is for (structure, no arrays)."""
+
+    inner_state: State
+    selection: Selection
+
+
+@rule
+class Masked(Transform):
+    """Transform the leaves in the mask, and let the others pass unchanged.
+
+    It is for a part of a chain. As a whole optimizer it would add raw gradients to the
+    parameters outside the mask: to keep those fixed, write ``Frozen``.
+
+    Args:
+        inner: the transform; it sees ``None`` in place of the leaves outside the mask.
+        mask: which leaves: a glob over paths or a tuple of globs (``"*bias"``), a function
+            from the parameters to a tree of bools, or such a tree, also a prefix. It is
+            read once, at init, and must be hashable or a tree.
+
+    Raises:
+        ValueError: at init, if the mask does not fit the parameters.
+
+    >>> import jax.numpy as jnp
+    >>> from ravine.transforms.scale import Scale
+    >>> params = {"kernel": jnp.ones(2), "bias": jnp.ones(1)}
+    >>> transform = Masked(Scale(2.0), mask="*bias")
+    >>> transform.update(params, transform.init(params))[0]
+    {'bias': Array([2.], dtype=float32), 'kernel': Array([1., 1.], dtype=float32)}
+    """
+
+    inner: Transform
+    mask: Static[Mask]
+
+    def init(self, params: Params) -> MaskedState:
+        selection = resolve(self.mask, params)
+        return MaskedState(self.inner.init(selection.keep(True, params)), selection)
+
+    def update(
+        self, updates: Updates, state: MaskedState, params: Params | None = None, **extra: Any
+    ) -> tuple[Updates, MaskedState]:
+        select = state.selection
+        new, inner = update_part(
+            self.inner, select, True, updates, state.inner_state, params, extra
+        )
+        return select.merge({True: new}, updates), MaskedState(inner, select)
+
+
+@rule
+class Frozen(Transform):
+    """Keep the leaves in the mask where they are, and optimize the others.
+
+    A frozen leaf has no state, and its update is zero, whatever its gradient.
+
+    Args:
+        inner: the optimizer of the other leaves; it sees ``None`` for the frozen ones.
+        mask: which leaves are frozen, in any of the forms that ``Masked`` takes.
+
+    Raises:
+        ValueError: at init, if the mask does not fit the parameters.
+
+    >>> import jax.numpy as jnp
+    >>> from ravine.transforms.scale import Scale
+    >>> params = {"encoder": {"w": jnp.ones(2)}, "head": {"w": jnp.ones(1)}}
+    >>> transform = Frozen(Scale(-0.5), mask="encoder/*")
+    >>> transform.update(params, transform.init(params))[0]
+    {'encoder': {'w': Array([0., 0.], dtype=float32)}, 'head': {'w': Array([-0.5], dtype=float32)}}
+    """
+
+    inner: Transform
+    mask: Static[Mask]
+
+    def init(self, params: Params) -> MaskedState:
+        selection = resolve(self.mask, params)
+        return MaskedState(self.inner.init(selection.keep(False, params)), selection)
+
+    def update(
+        self, updates: Updates, state: MaskedState, params: Params | None = None, **extra: Any
+    ) -> tuple[Updates, MaskedState]:
+        select = state.selection
+        new, inner = update_part(
+            self.inner, select, False, updates, state.inner_state, params, extra
+        )
+        still = jax.tree.map(jnp.zeros_like, updates)
+        return select.merge({False: new}, still), MaskedState(inner, select)
+
+
+class PartitionState(NamedTuple):
+    """A state a label, and the label of every leaf (structure, no arrays)."""
+
+    inner_states: dict[Any, State]
+    selection: Selection
+
+
+@rule
+class Partition(Transform):
+    """A transform for every label, and a label for every leaf.
+
+    Args:
+        transforms: a dict from labels to transforms.
+        param_labels: the leaves' labels: a dict from globs over paths to labels, tried in
+            order (``{"*bias": "slow", "*": "fast"}``), a function from the parameters to
+            a tree of labels, or such a tree, also a prefix. It is read once, at init. A dict
+            counts as one of globs if a key in it holds ``*``, ``?``, ``[`` or a slash.
+
+    Raises:
+        TypeError: if ``transforms`` is no dict of transforms.
+        ValueError: at init, if the labels do not fit the parameters, or a label has no
+            transform.
+
+    >>> import jax.numpy as jnp
+    >>> from ravine.transforms.scale import Scale
+    >>> params = {"kernel": jnp.ones(2), "bias": jnp.ones(1)}
+    >>> parts = {"slow": Scale(-0.5), "fast": Scale(-2.0)}
+    >>> transform = Partition(parts, {"*bias": "slow", "*": "fast"})
+    >>> transform.update(params, transform.init(params))[0]
+    {'bias': Array([-0.5], dtype=float32), 'kernel': Array([-2., -2.], dtype=float32)}
+    """
+
+    transforms: dict[Any, Transform]
+    param_labels: Static[Labels]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.transforms, Mapping):
+            raise TypeError(
+                "Partition: transforms must be a dict from labels to transforms, got "
+                f"{type(self.transforms).__name__}."
+            )
+        for label, transform in self.transforms.items():
+            if not isinstance(transform, Transform):
+                raise TypeError(
+                    f"Partition: the transform of label {label!r} must be a ravine transform, got "
+                    f"{type(transform).__name__}. To keep leaves fixed, give them SetToZero()."
+                )
+        object.__setattr__(self, "transforms", dict(self.transforms))
+
+    def init(self, params: Params) -> PartitionState:
+        select = resolve_labels(self.param_labels, params)
+        for label in select.labels:
+            if label not in self.transforms:
+                raise ValueError(
+                    f"Partition: label {label!r} has no transform; there are transforms for "
+                    f"{', '.join(map(repr, self.transforms))}. Add one for it, or correct the "
+                    "label. To keep leaves fixed, give their label SetToZero()."
+                )
+        states = {
+            label: transform.init(select.keep(label, params))
+            for label, transform in self.transforms.items()
+        }
+        return PartitionState(states, select)
+
+    def update(
+        self, updates: Updates, state: PartitionState, params: Params | None = None, **extra: Any
+    ) -> tuple[Updates, PartitionState]:
+        select = state.selection
+        parts, states = {}, {}
+        for label, transform in self.transforms.items():
+            inner = state.inner_states[label]
+            parts[label], states[label] = update_part(
+                transform, select, label, updates, inner, params, extra
+            )
+        return select.merge(parts, updates), PartitionState(states, select)
+
+
+def update_part(
+    inner: Transform,
+    select: Selection,
+    label: Any,
+    updates: Updates,
+    state: State,
+    params: Params | None,
+    extra: dict[str, Any],
+) -> tuple[Updates, State]:
+    """Let ``inner`` update the leaves with this label, and see no others.
+
+    Extra arguments that are trees like the updates (``grad``) are cut down alike, and
+    ``value_fn`` becomes a function of the part, the other parameters staying as they are.
+    """
+    structure: Any = jax.tree.structure(updates)
+    shapes = [jnp.shape(u) for u in jax.tree.leaves(updates)]
+
+    def is_like_updates(x: Any) -> bool:
+        same = jax.tree.structure(x) == structure
+        same = same and [jnp.shape(a) for a in jax.tree.leaves(x)] == shapes
+        # A bare scalar is a number, such as the value of the loss, before it is a tree.
+        return same and not (jax.tree_util.treedef_is_leaf(structure) and shapes == [()])
+
+    def cut(name: str, x: Any) -> Any:
+        if callable(x):
+            if name != "value_fn" or params is None:
+                return x
+            return lambda part, *args, **kwargs: x(
+                select.merge({label: part}, params), *args, **kwargs
+            )
+        return select.keep(label, x) if is_like_updates(x) else x
+
+    return inner.update(
+        select.keep(label, updates),
+        state,
+        None if params is None else select.keep(label, params),
+        **{name: cut(name, x) for name, x in extra.items()},
+    )
