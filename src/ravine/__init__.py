@@ -16,6 +16,7 @@ from ravine.engine.stop import (
     GradNorm,
     MaxSteps,
     Plateau,
+    Seen,
     StepNorm,
     Stop,
     Target,
@@ -23,12 +24,47 @@ from ravine.engine.stop import (
 from ravine.engine.store import load
 from ravine.engine.sweep import sweep
 from ravine.engine.trial import Starts
-from ravine.optimizers.adam import Adam
-from ravine.optimizers.base import Optimizer
+from ravine.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    AMSGrad,
+    NAdam,
+    NoisySGD,
+    Optimizer,
+    RMSProp,
+)
+from ravine.problems import Problem
 from ravine.spaces import Choice, Grid, IntUniform, LogGrid, LogUniform, Normal, Uniform
-from ravine.transforms.adam import ScaleByAdam
-from ravine.transforms.chain import Chain, chain
-from ravine.transforms.scale import Scale, ScaleByLearningRate, ScaleBySchedule
+from ravine.transforms import (
+    AddDecayedWeights,
+    AddNoise,
+    Chain,
+    Clip,
+    ClipByBlockRms,
+    ClipByGlobalNorm,
+    Ema,
+    Frozen,
+    Identity,
+    Masked,
+    Partition,
+    Scale,
+    ScaleByAdadelta,
+    ScaleByAdam,
+    ScaleByAdamax,
+    ScaleByAmsgrad,
+    ScaleByLearningRate,
+    ScaleByRms,
+    ScaleByRss,
+    ScaleBySchedule,
+    ScaleByStddev,
+    SetToZero,
+    Trace,
+    chain,
+)
 
 __version__ = "0.1.0"
 

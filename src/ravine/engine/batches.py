@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ravine.core.paths import leaf_paths
 
@@ -38,22 +39,33 @@ class Batches:
         if not leaves:
             raise ValueError("Batches: data holds no arrays. Give a tree such as (x, y).")
         for path, leaf in zip(paths, leaves, strict=True):
+            if not is_numeric(leaf):
+                raise TypeError(
+                    f"Batches: data at {path or 'the root'} is a {type(leaf).__name__}, not an array "
+                    "of numbers. Give arrays, such as frame.to_numpy() for a DataFrame."
+                )
             if jnp.ndim(leaf) == 0:
-                raise ValueError(f"Batches: data at {path or 'the root'} is a scalar; its first axis must count examples.")
-        lengths = {path or "the root": jnp.shape(leaf)[0] for path, leaf in zip(paths, leaves, strict=True)}
+                raise ValueError(
+                    f"Batches: data at {path or 'the root'} is a scalar; its first axis must count "
+                    "examples. Give arrays, not lists: np.asarray(x)."
+                )
+        named = zip(paths, leaves, strict=True)
+        lengths = {path or "the root": jnp.shape(leaf)[0] for path, leaf in named}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{n} at {path}" for path, n in lengths.items())
             raise ValueError(f"Batches: the arrays must have one number of examples, got {told}.")
         self.examples = next(iter(lengths.values()))
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
+        if isinstance(size, bool) or not (size is None or isinstance(size, int | np.integer)):
             raise TypeError(f"Batches: size must be an int or None, got {size!r}.")
+        if not isinstance(shuffle, bool):
+            raise TypeError(f"Batches: shuffle must be True or False, got {shuffle!r}.")
         if self.examples == 0 or (size is not None and not 1 <= size <= self.examples):
             raise ValueError(
                 f"Batches: size must lie between 1 and the {self.examples} examples, got {size}. "
                 "None takes all of them at each step."
             )
         self.data = jax.tree.map(jnp.asarray, data)
-        self.size, self.shuffle = size, shuffle
+        self.size, self.shuffle = None if size is None else int(size), shuffle
 
     @property
     def per_epoch(self) -> int:
@@ -89,6 +101,13 @@ def _orders(keys: Any, epochs: int, n: int, used: int, size: int, shuffle: bool)
         return whole[:, :used].astype(jnp.int32).reshape(-1, size)
 
     return jax.vmap(one)(keys)
+
+
+def is_numeric(x: Any) -> bool:
+    """Whether JAX takes ``x`` for an array of numbers or truth values."""
+    if isinstance(x, np.ndarray | np.generic):
+        return any(jnp.issubdtype(x.dtype, kind) for kind in (np.number, np.bool_))
+    return isinstance(x, bool | int | float | complex | jax.Array)
 
 
 def take(data: Any, order: jax.Array | None, seed: jax.Array, step: jax.Array) -> Any:

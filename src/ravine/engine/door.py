@@ -2,18 +2,25 @@
 
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
+from operator import index
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ravine.core.numerics import as_key
 from ravine.core.paths import leaf_paths
 from ravine.core.types import Transform
-from ravine.engine.batches import Batches
+from ravine.engine.batches import Batches, is_numeric, take
 from ravine.engine.lanes import loss_inputs
 from ravine.engine.stop import Diverged, Stop
-from ravine.engine.trial import Operands, Program, define, settings, starting_point
+from ravine.engine.trial import Abstract, Operands, Program, define, settings, starting_point
 from ravine.spaces.sampling import canonical
+
+_MOST = 2**31 - 1
+"""Trials and steps are counted in 32 bits."""
 
 
 def check_optimizer(name: str, optimizer: Any) -> Transform:
@@ -33,16 +40,54 @@ def check_optimizer(name: str, optimizer: Any) -> Transform:
 
 
 def check_count(name: str, n: Any, least: int = 1) -> int:
-    """Check that an argument is a whole number of at least ``least``.
+    """Check that an argument is a whole number of at least ``least``, in 32 bits.
 
     Raises:
         TypeError, ValueError: naming the argument.
     """
-    if isinstance(n, bool) or not hasattr(n, "__index__"):
+    try:
+        count = index(n)
+    except TypeError:  # JAX's error for a traced number is one too
+        count = None
+    if count is None or isinstance(n, bool | np.bool_):
         raise TypeError(f"{name} must be an int, got {n!r}.")
-    if int(n) < least:
+    if count < least:
         raise ValueError(f"{name} must be at least {least}, got {n}.")
-    return int(n)
+    if count >= _MOST:
+        raise ValueError(f"{name} must be less than 2**31 - 1, got {n}.")
+    return count
+
+
+def check_flag(name: str, flag: Any) -> bool:
+    """Check that an argument is true or false.
+
+    Raises:
+        TypeError: naming the argument.
+    """
+    if not isinstance(flag, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {flag!r}.")
+    return bool(flag)
+
+
+def check_key(key: Any) -> jax.Array:
+    """Check the source of randomness and return it as one JAX random key.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+    hint = "Give an integer seed or a key such as jax.random.key(0)."
+    is_seed = isinstance(key, int | np.integer) and not isinstance(key, bool)
+    if is_seed and not -(2**63) <= int(key) < 2**63:
+        raise ValueError(f"key must lie within 64 bits, got {key}.")
+    if not is_seed and not isinstance(key, jax.Array | np.ndarray):
+        raise TypeError(f"key must be a seed or a JAX random key, got {key!r}. {hint}")
+    try:
+        made = as_key(int(key) if is_seed else key)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"key must be a seed or a JAX random key, got {key!r}. {hint}") from error
+    if made.ndim:
+        raise ValueError(f"key must be one random key, got {made.shape[0]} of them. {hint}")
+    return made
 
 
 def check_stop(stop: Any) -> Stop:
@@ -74,6 +119,35 @@ def check_batches(batches: Any) -> Batches | None:
     return batches
 
 
+def check_args(args: Any) -> Any:
+    """Check the loss's further arguments: arrays, numbers and spaces.
+
+    Raises:
+        TypeError: naming the leaf that is something else.
+    """
+    for path, leaf in zip(leaf_paths(args), jax.tree.leaves(args), strict=True):
+        if not is_numeric(leaf):
+            raise TypeError(
+                f"args at {path or 'the root'} is {leaf!r}, not a number or an array. What is no "
+                "data belongs into the loss itself: define it with functools.partial."
+            )
+    return args
+
+
+def check_traceable(operands: Operands) -> None:
+    """Check that nothing is traced: the engine drives its own compiled loop.
+
+    Raises:
+        TypeError: if it is called inside a transformation of JAX.
+    """
+    if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(operands)):
+        raise TypeError(
+            "minimize and sweep compile and drive their own loop and cannot run inside jit, vmap "
+            "or grad, where one of their arguments is traced. Call them outside, or use the "
+            "optimizer's init and update there."
+        )
+
+
 def split_init(init: Any) -> tuple[Callable[[jax.Array], Any] | None, Any]:
     """Tell a function that makes starting points from starting points.
 
@@ -82,28 +156,33 @@ def split_init(init: Any) -> tuple[Callable[[jax.Array], Any] | None, Any]:
     Raises:
         TypeError: naming the leaf that cannot be a parameter.
     """
-    if callable(init) and jax.tree.leaves(init) == [init]:
+    if callable(init) and jax.tree_util.all_leaves([init]):
         return init, None
-    for path, leaf in zip(leaf_paths(init), jax.tree.leaves(init), strict=True):
-        where = f"params at {path or 'the root'}"
-        if callable(leaf) or isinstance(leaf, str | bytes):
+    check_params("params", init)
+    return None, canonical(init)
+
+
+def check_params(what: str, params: Any) -> None:
+    """Check that every leaf can be a parameter: an array, or a number, of floats.
+
+    Raises:
+        TypeError: naming the leaf that cannot.
+    """
+    if not jax.tree.leaves(params):
+        raise TypeError(f"{what} hold no arrays: there is nothing to optimize.")
+    for path, leaf in zip(leaf_paths(params), jax.tree.leaves(params), strict=True):
+        where = f"{what} at {path or 'the root'}"
+        if not is_numeric(leaf):
             raise TypeError(
                 f"{where} is {leaf!r}, not an array. Keep only arrays in params: close over the "
                 "rest, or split it off (equinox.partition, flax.nnx.split)."
             )
-        if isinstance(leaf, jax.core.Tracer):
+        dtype = jnp.result_type(leaf)
+        if not jnp.issubdtype(dtype, jnp.inexact):
             raise TypeError(
-                f"{where} is traced: minimize and sweep compile and drive their own loop and cannot "
-                "run inside jit, vmap or grad. Use the optimizer's init and update there."
+                f"{where} has dtype {dtype}; a gradient needs floats. Write 1.0 for 1, or convert "
+                "it with jnp.asarray(x, float)."
             )
-        if not jnp.issubdtype(jnp.asarray(leaf).dtype, jnp.inexact):
-            raise TypeError(
-                f"{where} has dtype {jnp.asarray(leaf).dtype}; a gradient needs floats. Write 1.0 "
-                "for 1, or convert it with jnp.asarray(x, float)."
-            )
-    if not jax.tree.leaves(init):
-        raise TypeError("params hold no arrays: there is nothing to optimize.")
-    return None, canonical(init)
 
 
 def check_loss(program: Program, operands: Operands) -> None:
@@ -115,46 +194,89 @@ def check_loss(program: Program, operands: Operands) -> None:
     given = [("batch", operands.data), ("args", operands.template[1])]
     names = ["params", *(n for n, x in given if x is not None)]
     names += ["key"] if program.stochastic else []
-    called = f"loss({', '.join(names)})"
+    hint = "The batch comes with batches=, args with args=, the key with stochastic=True."
+    _check_function("loss", program.loss, names, hint)
+    if program.init is not None:
+        _check_function("init", program.init, ["key"], "It makes params from a random key.")
+    _check_outputs(program, Abstract.of(operands), f"loss({', '.join(names)})")
+
+
+def _check_function(name: str, function: Any, inputs: list[str], hint: str) -> None:
+    called = f"{name}({', '.join(inputs)})"
+    if not callable(function):
+        raise TypeError(f"{name} must be a function, called as {called}, got {function!r}.")
     try:
-        inspect.signature(program.loss).bind(*names)
+        hash(function)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be hashable, as functions are: a {type(function).__name__} is not. "
+            f"Wrap it: def {called}: ..."
+        ) from None
+    try:
+        inspect.signature(function).bind(*inputs)
     except ValueError:
         pass  # a builtin without a signature
     except TypeError as error:
         raise TypeError(
-            f"loss is called as {called}, and yours does not take that: {error}. The batch comes "
-            "with batches=, args with args=, the key with stochastic=True."
+            f"{name} is called as {called}, and yours does not take that: {error}. {hint}"
         ) from None
 
-    def evaluate(id: jax.Array) -> tuple[Any, Any]:
+
+@lru_cache(maxsize=256)
+def _check_outputs(program: Program, abstract: Abstract, called: str) -> None:
+    """Check it once for each structure: a loss is not traced anew for other numbers."""
+
+    def evaluate(operands: Operands, id: jax.Array) -> None:
         trial = define(program, operands, id)
         _, args, _ = settings(operands, trial)
         params = starting_point(program, operands, trial)
+        if program.init is not None:
+            check_params("the params that init makes", params)
         zero = jnp.zeros((), jnp.int32)
-        inputs = loss_inputs(program, operands.data, operands.order, args, trial.seed, zero, trial.key)
-        return params, program.loss(params, *inputs)
+        batch = take(operands.data, operands.order, trial.seed, zero)
+        inputs = loss_inputs(program, batch, args, trial.key)
+        _check_value(program.loss(params, *inputs), program.has_aux, called)
 
-    params, out = jax.eval_shape(evaluate, jnp.zeros((), jnp.int32))
-    if program.init is not None:
-        for path, leaf in zip(leaf_paths(params), jax.tree.leaves(params), strict=True):
-            if not jnp.issubdtype(leaf.dtype, jnp.inexact):
-                raise TypeError(f"init made params with dtype {leaf.dtype} at {path or 'the root'}; floats are needed.")
-    if program.has_aux:
+    jax.eval_shape(evaluate, abstract.operands(), jnp.zeros((), jnp.int32))
+
+
+def _check_value(out: Any, has_aux: bool, called: str) -> None:
+    """Check what a loss returned while it was traced."""
+    if has_aux:
         if not (isinstance(out, tuple) and len(out) == 2):
-            raise TypeError(f"with has_aux=True, {called} must return (value, aux), got {_shown(out)}.")
+            raise TypeError(
+                f"with has_aux=True, {called} must return (value, aux), got {_shown(out)}."
+            )
         out = out[0]
     elif isinstance(out, tuple):
-        raise TypeError(f"{called} must return a scalar, got {_shown(out)}. For (value, aux) say has_aux=True.")
-    if not isinstance(out, jax.ShapeDtypeStruct) or out.shape != () or not jnp.issubdtype(out.dtype, jnp.floating):
         raise TypeError(
-            f"{called} must return a real scalar, got {_shown(out)}. Possible causes: (a) no mean over "
-            "the batch; (b) a complex or integer loss; (c) a missing return."
+            f"{called} must return a scalar, got {_shown(out)}. For (value, aux) say has_aux=True."
+        )
+    real = isinstance(out, jax.Array) and jnp.issubdtype(out.dtype, jnp.floating)
+    if not real or out.shape:
+        raise TypeError(
+            f"{called} must return a real scalar array, got {_shown(out)}. Possible causes: (a) no "
+            "mean over the batch; (b) a complex or integer loss; (c) a missing return; (d) a "
+            "constant that does not depend on params."
         )
 
 
 def _shown(out: Any) -> str:
-    shapes = jax.tree.map(lambda x: f"{x.dtype}{list(x.shape)}", out)
-    return str(shapes)
+    def leaf(x: Any) -> str:
+        return f"{x.dtype}{list(x.shape)}" if isinstance(x, jax.Array) else type(x).__name__
+
+    return str(jax.tree.map(leaf, out)).replace("'", "")
 
 
-__all__ = ["check_batches", "check_count", "check_loss", "check_optimizer", "check_stop", "split_init"]
+__all__ = [
+    "check_args",
+    "check_batches",
+    "check_count",
+    "check_flag",
+    "check_key",
+    "check_loss",
+    "check_optimizer",
+    "check_stop",
+    "check_traceable",
+    "split_init",
+]

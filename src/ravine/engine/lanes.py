@@ -6,7 +6,7 @@ and writes what happened to buffers indexed by trial. Axis letters: B lanes, N t
 K steps of a segment, R records of a history, P a parameter's own axes.
 """
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,13 +18,14 @@ from ravine.core.apply import apply_updates
 from ravine.engine.batches import take
 from ravine.engine.status import STATUSES, Status
 from ravine.engine.stop import Seen
-from ravine.engine.trial import Operands, Program, Trial, define, settings, starting_point
+from ravine.engine.trial import Abstract, Operands, Program, Trial, define, settings, starting_point
 
 _RUNNING = Status.RUNNING.code
+_CODE_BITS = 8
 
 
 class Motion(NamedTuple):
-    """What a step changes in a lane; each leaf has a first axis B."""
+    """How far the lanes are, between segments; each leaf has a first axis B."""
 
     params: Any
     state: Any
@@ -33,6 +34,15 @@ class Motion(NamedTuple):
     value: jax.Array  # the loss at params; float
     best_value: jax.Array  # the smallest finite value so far; float
     status: jax.Array  # code of a Status; int8
+
+
+class Moving(NamedTuple):
+    """What a step changes in a lane, as little as can be; each leaf has a first axis B."""
+
+    params: Any
+    state: Any
+    stop_state: Any
+    ended: jax.Array  # 0 while running, else a status code + (j << 8); int32
 
 
 class Kept(NamedTuple):
@@ -76,8 +86,7 @@ class Tally(NamedTuple):
 def empty(program: Program, operands: Operands) -> Carry:
     """The carry before the first segment: idle lanes, empty buffers; made on the host."""
     b, n = program.lanes, program.trials
-    ids = np.zeros(b, np.int32)
-    trial, motion = jax.eval_shape(jax.vmap(partial(_begin, program, operands)), ids)
+    trial, motion = _lane_shapes(program, Abstract.of(operands))
     records = program.steps // program.every + 1 if program.every else 0
     floating = motion.value.dtype
     count = n if program.keep is None else program.keep
@@ -100,6 +109,13 @@ def empty(program: Program, operands: Operands) -> Carry:
     ended = np.full(b, Status.MAX_STEPS.code, np.int8)
     idle = carry.trial._replace(id=np.full(b, n, np.int32))
     return carry._replace(trial=idle, motion=carry.motion._replace(status=ended))
+
+
+@lru_cache(maxsize=256)
+def _lane_shapes(program: Program, abstract: Abstract) -> Any:
+    ids = jax.ShapeDtypeStruct((program.lanes,), jnp.int32)
+    begin = partial(_begin, program)
+    return jax.eval_shape(jax.vmap(begin, in_axes=(None, 0)), abstract.operands(), ids)
 
 
 def _zeros(x: Any) -> Any:
@@ -127,17 +143,23 @@ def advance(program: Program, operands: Operands, carry: Carry, segments: jax.Ar
 def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
     carry = _refill(program, operands, carry)
     trial, before = carry.trial, carry.motion
-    step = jax.vmap(partial(_step, program, operands), in_axes=(0, 0))
-
-    def body(motion: Motion, _: None) -> tuple[Motion, Any]:
-        motion, value = step(trial, motion)
-        return motion, value if program.every else None
-
-    motion, values = jax.lax.scan(
-        body, before, None, length=program.segment, unroll=program.unroll
+    # Lanes in step share one batch, which is cheaper to fetch and to multiply with.
+    one_batch = program.in_step or operands.order is None
+    batch_of = partial(take, operands.data, operands.order)
+    step = jax.vmap(
+        partial(_step, program, operands), in_axes=(None if one_batch else 0, 0, 0, 0, None)
     )
-    carry = carry._replace(motion=motion, segments=carry.segments + 1)
-    return _write(program, carry, before, values)
+    clock = jnp.max(jnp.where(before.status == _RUNNING, before.step, 0))
+
+    def body(moving: Moving, j: jax.Array) -> tuple[Moving, jax.Array]:
+        now = before.step + j
+        batch = batch_of(0, clock + j) if one_batch else jax.vmap(batch_of)(trial.seed, now)
+        return step(batch, trial, moving, now, j)
+
+    moving = Moving(before.params, before.state, before.stop_state, before.status.astype(jnp.int32))
+    js = jnp.arange(program.segment, dtype=jnp.int32)
+    moving, values = jax.lax.scan(body, moving, js, unroll=program.unroll)
+    return _write(program, carry._replace(segments=carry.segments + 1), moving, values)
 
 
 def _refill(program: Program, operands: Operands, carry: Carry) -> Carry:
@@ -151,10 +173,12 @@ def _refill(program: Program, operands: Operands, carry: Carry) -> Carry:
         trial, motion = jax.vmap(partial(_begin, program, operands))(carry.next_id + place)
         return jax.tree.map(partial(_pick, fresh), (trial, motion), (carry.trial, carry.motion))
 
+    # Lanes in step begin together; others as soon as they are idle.
+    ready = jnp.all(idle) if program.in_step else jnp.any(idle)
     trial, motion = jax.lax.cond(
-        jnp.any(idle) & (waiting > 0), refilled, lambda c: (c.trial, c.motion), carry
+        ready & (waiting > 0), refilled, lambda c: (c.trial, c.motion), carry
     )
-    taken = jnp.minimum(jnp.sum(idle, dtype=jnp.int32), waiting)
+    taken = jnp.where(ready, jnp.minimum(jnp.sum(idle, dtype=jnp.int32), waiting), 0)
     return carry._replace(trial=trial, motion=motion, next_id=carry.next_id + taken)
 
 
@@ -175,64 +199,81 @@ def _begin(program: Program, operands: Operands, id: jax.Array) -> tuple[Trial, 
     return trial, motion
 
 
-def _step(program: Program, operands: Operands, trial: Trial, motion: Motion) -> tuple[Motion, jax.Array]:
+def _step(
+    program: Program,
+    operands: Operands,
+    batch: Any,
+    trial: Trial,
+    moving: Moving,
+    step: jax.Array,
+    j: jax.Array,
+) -> tuple[Moving, jax.Array]:
     """Evaluate one lane at its point; stop there, or take the step."""
     optimizer, args, stop = settings(operands, trial)
-    key = jax.random.fold_in(jax.random.fold_in(trial.key, 1), motion.step)
-    inputs = loss_inputs(program, operands.data, operands.order, args, trial.seed, motion.step, key)
+    key = jax.random.fold_in(jax.random.fold_in(trial.key, 1), step)
+    inputs = loss_inputs(program, batch, args, key)
 
     def value_fn(params: Any) -> Any:
         out = program.loss(params, *inputs)
         return out[0] if program.has_aux else out
 
-    loss, grads = jax.value_and_grad(value_fn)(motion.params)
+    loss, grads = jax.value_and_grad(value_fn)(moving.params)
     updates, state = optimizer.update(
-        grads, motion.state, motion.params,
+        grads, moving.state, moving.params,
         value=loss, grad=grads, value_fn=value_fn, key=jax.random.fold_in(key, 1),
     )  # fmt: skip
-    value = loss.astype(motion.value.dtype)
-    code, stop_state = stop.test(Seen(value, grads, updates, motion.step), motion.stop_state)
-    spent = jnp.isfinite(value)
-    spent = jnp.where(spent, Status.MAX_STEPS.code, Status.DIVERGED.code).astype(jnp.int8)
-    code = jnp.where((code == 0) & (motion.step >= program.steps), spent, code)
+    value = loss.astype(jnp.result_type(float))
+    code, stop_state = stop.test(Seen(value, grads, updates, step), moving.stop_state)
+    spent = jnp.where(jnp.isfinite(value), Status.MAX_STEPS.code, Status.DIVERGED.code)
+    code = jnp.where((code == 0) & (step >= program.steps), spent, code.astype(jnp.int32))
 
-    running = motion.status == _RUNNING
+    running = moving.ended == 0
     go = running & (code == 0)
-    improved = running & jnp.isfinite(value) & ~(value >= motion.best_value)
-    pick = partial(jax.tree.map, partial(_pick, go))
-    moved = Motion(
-        params=pick(apply_updates(motion.params, updates), motion.params),
-        state=pick(state, motion.state),
-        stop_state=pick(stop_state, motion.stop_state),
-        step=motion.step + go.astype(jnp.int32),
-        value=jnp.where(running, value, motion.value),
-        best_value=jnp.where(improved, value, motion.best_value),
-        status=jnp.where(running, code, motion.status),
+    # A lane that has stopped keeps its parameters; its states are never looked at again.
+    moved = Moving(
+        params=tree.where(go, apply_updates(moving.params, updates), moving.params),
+        state=state,
+        stop_state=stop_state,
+        ended=jnp.where(running & (code != 0), code + (j << _CODE_BITS), moving.ended),
     )
-    return moved, jnp.where(running, value, jnp.nan)
+    return moved, value
 
 
-def loss_inputs(
-    program: Program, data: Any, order: Any, args: Any, seed: Any, step: Any, key: Any
-) -> tuple[Any, ...]:
-    """What the loss takes after the parameters: batch, args, key, as far as asked for."""
-    batch = () if data is None else (take(data, order, seed, step),)
-    return (*batch, *(() if args is None else (args,)), *((key,) if program.stochastic else ()))
+def loss_inputs(program: Program, batch: Any, args: Any, key: jax.Array) -> tuple[Any, ...]:
+    """What the loss takes after the parameters, as far as it was asked for."""
+    return tuple(x for x in (batch, args) if x is not None) + ((key,) if program.stochastic else ())
 
 
-def _write(program: Program, carry: Carry, before: Motion, values: Any) -> Carry:
-    """Write the segment to the buffers; lanes without a trial write nowhere."""
-    n, motion, outputs = program.trials, carry.motion, carry.outputs
-    ids = jnp.where(before.status == _RUNNING, carry.trial.id, n)
+def _write(program: Program, carry: Carry, moving: Moving, values: jax.Array) -> Carry:
+    """Read out the segment's (K, B) values; lanes without a trial write nowhere."""
+    n, before, outputs = program.trials, carry.motion, carry.outputs
+    alive = before.status == _RUNNING
+    ids = jnp.where(alive, carry.trial.id, n)
+    status = (moving.ended & ((1 << _CODE_BITS) - 1)).astype(jnp.int8)
+    ended = alive & (status != _RUNNING)
+    last = jnp.where(ended, moving.ended >> _CODE_BITS, program.segment - 1)
+
+    js = jnp.arange(program.segment, dtype=jnp.int32)[:, None]
+    values = jnp.where(alive & (js <= last), values, jnp.nan)
+    finite = jnp.where(jnp.isfinite(values), values, jnp.inf)
+    best = jnp.fmin(before.best_value, jnp.min(finite, axis=0))
+    motion = Motion(
+        params=moving.params,
+        state=moving.state,
+        stop_state=moving.stop_state,
+        step=jnp.where(alive, before.step + last + jnp.where(ended, 0, 1), before.step),
+        value=jnp.where(alive, jnp.take_along_axis(values, last[None], axis=0)[0], before.value),
+        best_value=jnp.where(jnp.isinf(best), jnp.nan, best),
+        status=status,
+    )
     history = outputs.history
     if program.every:
         # Lane b evaluated steps before.step[b] + j; every E-th of them is recorded.
         offsets = jnp.arange(-(-program.segment // program.every), dtype=jnp.int32) * program.every
         j = (-before.step % program.every)[:, None] + offsets[None, :]
         column = (before.step[:, None] + j) // program.every
-        inside = j < program.segment
+        column = jnp.where(j < program.segment, column, history.shape[1])
         picked = jnp.take_along_axis(values.T, jnp.minimum(j, program.segment - 1), axis=1)
-        column = jnp.where(inside, column, history.shape[1])
         history = history.at[ids[:, None], column].set(picked, mode="drop")
     outputs = Outputs(
         values=outputs.values.at[ids].set(motion.value, mode="drop"),
@@ -241,13 +282,12 @@ def _write(program: Program, carry: Carry, before: Motion, values: Any) -> Carry
         status=outputs.status.at[ids].set(motion.status, mode="drop"),
         history=history,
     )
-    ended = (motion.status != _RUNNING) & (ids < n)
     kept = carry.kept
     if program.keep != 0:
         kept = jax.lax.cond(
             jnp.any(ended), partial(_keep, program), lambda kept, *_: kept, kept, motion, ids, ended
         )
-    return carry._replace(outputs=outputs, kept=kept)
+    return carry._replace(motion=motion, outputs=outputs, kept=kept)
 
 
 def _keep(program: Program, kept: Kept, motion: Motion, ids: jax.Array, ended: jax.Array) -> Kept:

@@ -10,6 +10,8 @@ import numpy as np
 
 from ravine.core.types import Transform
 from ravine.engine.batches import Batches
+from ravine.engine.door import check_optimizer
+from ravine.engine.plan import name_of
 from ravine.engine.status import Status
 from ravine.engine.stop import Stop
 from ravine.engine.sweep import sweep
@@ -86,19 +88,22 @@ def minimize(
     >>> result.params.tolist(), str(result.status), result.steps
     ([2.999..., 2.999...], 'converged', 20)
     """
+    check_optimizer("optimizer", optimizer)
     if found := list(spaces((optimizer, args, stop))):
         raise TypeError(
-            f"minimize runs one optimization, and {found[0].partition('.')[2]} is a space. Give a "
-            "number, or use sweep(...)."
+            f"minimize runs one optimization, and {name_of(found[0])} is a space. Give a number, "
+            "or use sweep(...)."
         )
     if isinstance(params, Starts):
-        raise TypeError("minimize takes one starting point; for several use sweep(loss, Starts(...), ...).")
+        raise TypeError(
+            "params must be one starting point; for several use sweep(loss, Starts(...), ...)."
+        )
     result = sweep(
         loss, params, optimizer,
         trials=1, steps=steps, stop=stop, batches=batches, args=args, key=key, lanes=1, keep="all",
         record_every=record_every, has_aux=has_aux, stochastic=stochastic, progress=progress,
     )  # fmt: skip
-    recorded = 0 if not record_every else int(result.steps[0]) // record_every + 1
+    recorded = int(np.sum(result.history_steps <= result.steps[0]))
     return MinimizeResult(
         params=jax.tree.map(lambda x: jnp.asarray(x[0]), result.params),
         value=float(result.values[0]),

@@ -8,12 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core import tree
-from ravine.core.numerics import as_key
 from ravine.core.types import Transform
 from ravine.engine.batches import Batches
-from ravine.engine.door import check_count, check_loss, split_init
-from ravine.engine.stop import Stop
-from ravine.engine.trial import Operands, Program, Starts, define, order_keys
+from ravine.engine.door import (
+    check_args,
+    check_count,
+    check_flag,
+    check_key,
+    check_loss,
+    check_traceable,
+    split_init,
+)
+from ravine.engine.stop import Diverged, Stop
+from ravine.engine.trial import Operands, Program, Starts, numbers, order_keys
 from ravine.spaces.sampling import canonical, grid_size, spaces
 
 _LANES = 64
@@ -53,20 +60,21 @@ def plan(
     steps = check_count("steps", steps, 0)
     seeds = _seed_list(seeds)
     make, start = split_init(init)
-    template = (optimizer, args, stop)
+    template = (optimizer, check_args(args), stop)
     configs = _configs(template, start, trials, len(seeds), make is not None)
-    total = configs * max(len(seeds), 1)
+    total = check_count("trials times seeds", configs * max(len(seeds), 1))
     if record_every is None:
         record_every = max(1, steps // 100)
-    template = jax.tree.map(canonical, template)
-    root = as_key(key)
+    settings = (canonical(optimizer, one_float=True), canonical(args))
+    template = (*settings, canonical(stop, one_float=True))
+    root = check_key(key)
     order_seeds = jnp.asarray(seeds or [0], jnp.int32)
     order = None if batches is None else batches.order(order_keys(root, order_seeds), steps + 1)
     program = Program(
         loss=loss,
         init=make,
-        has_aux=has_aux,
-        stochastic=stochastic,
+        has_aux=check_flag("has_aux", has_aux),
+        stochastic=check_flag("stochastic", stochastic),
         trials=total,
         seeds=len(seeds),
         lanes=min(total, _LANES) if lanes is None else check_count("lanes", lanes),
@@ -75,8 +83,10 @@ def plan(
         unroll=1 if batches is not None or _is_large(start) else 4,
         every=check_count("record_every", record_every, 0),
         keep=keep if keep is None else min(keep, total),
+        in_step=order is not None and not seeds and isinstance(stop, Diverged),
     )
     operands = Operands(template, start, root, order_seeds, batches and batches.data, order)
+    check_traceable(operands)
     check_loss(program, operands)
     return Plan(program, operands, tuple(name_of(n) for n in spaces(template)))
 
@@ -89,16 +99,16 @@ def name_of(path: str) -> str:
 
 def numbers_of(plan: Plan) -> tuple[np.ndarray, ...]:
     """The swept numbers of every trial of the group: one array of shape (N,) a space."""
-    ids = jnp.arange(plan.program.trials, dtype=jnp.int32)
-    numbers = jax.jit(lambda o, i: jax.vmap(lambda id: define(plan.program, o, id).numbers)(i))
-    return tuple(np.asarray(x) for x in numbers(plan.operands, ids))
+    return tuple(np.asarray(x) for x in numbers(plan.program, plan.operands))
 
 
 def _seed_list(seeds: Any) -> list[int]:
     if seeds is None:
         return []
-    if hasattr(seeds, "__index__") and not isinstance(seeds, bool):
+    if np.ndim(seeds) == 0 and hasattr(seeds, "__index__") and not isinstance(seeds, bool):
         return list(range(check_count("seeds", seeds)))
+    if isinstance(seeds, str | bytes) or not np.iterable(seeds):
+        raise TypeError(f"seeds must be a number of seeds or a list of them, got {seeds!r}.")
     listed = [check_count("each of seeds", s, 0) for s in seeds]
     if not listed or len(set(listed)) < len(listed):
         raise ValueError(f"seeds must be a number of seeds or distinct seeds, got {seeds!r}.")
@@ -135,4 +145,5 @@ def _segment_length(steps: int) -> int:
 
 
 def _is_large(start: Any) -> bool:
-    return start is None or tree.size(start) > _SMALL
+    points = len(start) if isinstance(start, Starts) else 1
+    return start is None or tree.size(start) // points > _SMALL

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from operator import index
 from typing import Any
 
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 
 from ravine.core.text import table
 from ravine.engine.status import RANKED, Status
-from ravine.spaces.sampling import fill
+from ravine.spaces.sampling import fill, spaces
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,18 +77,21 @@ class SweepResult:
         return (self[i] for i in range(len(self)))
 
     def __getitem__(self, id: int) -> TrialResult:
-        if not -len(self) <= id < len(self):
-            raise IndexError(f"trial {id} of {len(self)}")
-        i = int(id) % len(self)
+        try:
+            i = index(id)
+        except TypeError:
+            raise TypeError(f"a trial is picked by its id, an int, got {id!r}.") from None
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"trial {i} of {len(self)}")
+        i %= len(self)
         name = str(self.names[i])
         mine = {k: _shortest(self.hyperparameters[k][i]) for k in self.swept[name]}
         place = np.flatnonzero(self.kept_ids == i)
         held = jax.tree.map(lambda x: x[place[0]], self.params) if place.size else None
-        own = [v for k, v in mine.items() if not k.startswith(("args", "stop."))]
         return TrialResult(
             id=i,
             name=name,
-            optimizer=fill(self.templates[name], own),
+            optimizer=_filled(self.templates[name], mine),
             hyperparameters=mine,
             seed=None if self.seeds is None else int(self.seeds[i]),
             params=held,
@@ -171,6 +175,19 @@ class SweepResult:
         more = len(self) - len(rows)
         tail = f"\n... and {more} more" if more else ""
         return f"{head}\n{table(list(columns), rows)}{tail}"
+
+
+def _filled(template: Any, numbers: Mapping[str, float]) -> Any:
+    """The optimizer with a trial's numbers; as it is, if a file could not hold a part of it.
+
+    In a column that some optimizers have no number in, integers are stored as floats.
+    """
+    own = spaces(template)
+    if not own.keys() <= numbers.keys():
+        return template
+    kinds = {name: np.asarray(space.bounds()).dtype for name, space in own.items()}
+    whole = {name for name, dtype in kinds.items() if np.issubdtype(dtype, np.integer)}
+    return fill(template, [int(numbers[n]) if n in whole else numbers[n] for n in own])
 
 
 def _shortest(x: np.generic) -> float | int:

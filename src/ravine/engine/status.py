@@ -31,5 +31,5 @@ class Status(StrEnum):
 _CODES = {status: code for code, status in enumerate(Status)}
 STATUSES = tuple(Status)
 """Every status, by code."""
-RANKED = frozenset({Status.CONVERGED, Status.MAX_STEPS, Status.PRUNED, Status.RUNNING})
+RANKED = frozenset({Status.CONVERGED, Status.MAX_STEPS, Status.PRUNED})
 """The statuses among which the best trial is looked for."""

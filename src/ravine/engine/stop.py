@@ -6,15 +6,19 @@ are reported belong together. Tolerances are leaves, so they can be swept.
 """
 
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from ravine.core import tree
+from ravine.core.numerics import at, concrete
 from ravine.core.rule import rule
-from ravine.core.types import EmptyState, NonNegative, Real, Steps
+from ravine.core.types import INTEGRAL, EmptyState, Interval, NonNegative, Number, Real, Steps
 from ravine.engine.status import Status
+
+Patience: TypeAlias = Annotated[Number, Interval(1.0), INTEGRAL]
+"""A number of steps, at least 1. A leaf."""
 
 
 class Seen:
@@ -35,7 +39,11 @@ class Seen:
 
 
 class Stop:
-    """A stopping test: ``a | b`` stops when either does, ``a & b`` when both do at once."""
+    """A stopping test: ``a | b`` stops when either does, ``a & b`` when both do at once.
+
+    Convergence is only ever claimed of a finite value: a test that would stop where the
+    value is infinite or NaN stops as diverged.
+    """
 
     def init(self) -> Any:
         """Return what the test remembers at the start of a trial."""
@@ -52,8 +60,10 @@ class Stop:
         return Both(self, other)
 
 
-def _when(condition: jax.Array, status: Status) -> jax.Array:
-    return jnp.where(condition, status.code, 0).astype(jnp.int8)
+def _when(condition: jax.Array, status: Status, seen: Seen) -> jax.Array:
+    """``status`` where the condition holds, but diverged where the value is not finite."""
+    code = jnp.where(jnp.isfinite(seen.value), status.code, Status.DIVERGED.code)
+    return jnp.where(condition, code, 0).astype(jnp.int8)
 
 
 @rule
@@ -67,7 +77,7 @@ class GradNorm(Stop):
     tol: NonNegative
 
     def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
-        return _when(seen.grad_norm <= self.tol, Status.CONVERGED), state
+        return _when(seen.grad_norm <= at(self.tol, seen.grad_norm), Status.CONVERGED, seen), state
 
 
 @rule
@@ -77,7 +87,7 @@ class StepNorm(Stop):
     tol: NonNegative
 
     def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
-        return _when(seen.step_norm <= self.tol, Status.CONVERGED), state
+        return _when(seen.step_norm <= at(self.tol, seen.step_norm), Status.CONVERGED, seen), state
 
 
 @rule
@@ -87,8 +97,8 @@ class Target(Stop):
     value: Real
 
     def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
-        hit = (seen.value <= self.value) & jnp.isfinite(seen.value)
-        return _when(hit, Status.CONVERGED), state
+        hit = (seen.value <= at(self.value, seen.value)) & jnp.isfinite(seen.value)
+        return _when(hit, Status.CONVERGED, seen), state
 
 
 class PlateauState(NamedTuple):
@@ -111,7 +121,7 @@ class Plateau(Stop):
         atol: absolute size of a real improvement.
     """
 
-    patience: Steps
+    patience: Patience
     rtol: NonNegative = 1e-4
     atol: NonNegative = 0.0
 
@@ -119,11 +129,14 @@ class Plateau(Stop):
         return PlateauState(jnp.full((), jnp.inf, float), jnp.zeros((), jnp.int32))
 
     def test(self, seen: Seen, state: PlateauState) -> tuple[jax.Array, PlateauState]:
-        margin = self.rtol * jnp.abs(state.best) + self.atol
-        better = (seen.value < state.best - margin) | (jnp.isinf(state.best) & (seen.value < state.best))
-        best = jnp.where(better, seen.value, state.best)
+        best = state.best
+        margin = at(self.rtol, best) * jnp.abs(best) + at(self.atol, best)
+        # Anything is better than the infinity at the start, whose margin is no number.
+        better = (seen.value < best - margin) | (jnp.isinf(best) & (seen.value < best))
         waited = jnp.where(better, 0, state.waited + 1).astype(jnp.int32)
-        return _when(waited >= self.patience, Status.CONVERGED), PlateauState(best, waited)
+        over = _reached(waited, self.patience)
+        state = PlateauState(jnp.where(better, seen.value, best), waited)
+        return _when(over, Status.CONVERGED, seen), state
 
 
 @rule
@@ -133,7 +146,8 @@ class Diverged(Stop):
     above: Real = float("inf")
 
     def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
-        return _when(~jnp.isfinite(seen.value) | (seen.value > self.above), Status.DIVERGED), state
+        over = ~jnp.isfinite(seen.value) | (seen.value > at(self.above, seen.value))
+        return _when(over, Status.DIVERGED, seen), state
 
 
 @rule
@@ -143,7 +157,7 @@ class MaxSteps(Stop):
     n: Steps
 
     def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
-        return _when(seen.step >= self.n, Status.MAX_STEPS), state
+        return _when(_reached(seen.step, self.n), Status.MAX_STEPS, seen), state
 
 
 @rule
@@ -188,6 +202,13 @@ class Both(Stop):
 
     def __repr__(self) -> str:
         return f"({self.first!r} & {self.second!r})"
+
+
+def _reached(count: jax.Array, n: Any) -> jax.Array:
+    """Whether an integer count has come to ``n``, which may be a float."""
+    n = jnp.asarray(concrete(n))
+    dtype = n.dtype if jnp.issubdtype(n.dtype, jnp.floating) else count.dtype
+    return count.astype(dtype) >= n.astype(dtype)
 
 
 def _check_tests(pair: Any) -> None:

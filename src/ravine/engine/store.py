@@ -64,14 +64,14 @@ def load(path: Any) -> SweepResult:
             with np.load(file, allow_pickle=False) as archive:
                 meta = json.loads(str(archive["meta"]))
                 arrays = {name: archive[name] for name in archive.files}
+            if meta["format"] <= _FORMAT:
+                return SweepResult(**{k: _decode(v, arrays) for k, v in meta["results"].items()})
         except Exception as error:
             raise ValueError(
                 f"{path} is not a saved sweep: {error}. Possible causes: (a) another kind of file; "
                 "(b) a copy that was cut short."
             ) from error
-    if meta["format"] > _FORMAT:
-        raise ValueError(f"{path} was saved by a newer version of ravine: update, then load it.")
-    return SweepResult(**{k: _decode(v, arrays) for k, v in meta["results"].items()})
+    raise ValueError(f"{path} was saved by a newer version of ravine: update, then load it.")
 
 
 def _npz(path: Any) -> Path:
@@ -83,11 +83,11 @@ def _encode(x: Any, arrays: dict[str, np.ndarray]) -> Any:
     if x is None or (isinstance(x, bool | int | str) and not isinstance(x, Status)):
         return {"value": x}
     if isinstance(x, float):
-        return {"float": repr(x)}
+        return {"float": repr(float(x))}  # JSON has no infinity
     if isinstance(x, np.ndarray | np.generic | jax.Array):
         return _encode_array(x, arrays)
     if isinstance(x, dict):
-        return {"dict": [[k, _encode(v, arrays)] for k, v in x.items()]}
+        return {"dict": [[_encode(k, arrays), _encode(v, arrays)] for k, v in x.items()]}
     if isinstance(x, tuple) and hasattr(x, "_fields"):
         name = type(x).__name__
         return {"namedtuple": [name, list(x._fields), [_encode(v, arrays) for v in x]]}
@@ -137,7 +137,7 @@ def _decode(d: Any, arrays: dict[str, np.ndarray]) -> Any:
         out[:] = words[: out.size]
         return out.reshape(shape)
     if kind == "dict":
-        return {k: _decode(v, arrays) for k, v in x}
+        return {_decode(k, arrays): _decode(v, arrays) for k, v in x}
     if kind in ("list", "tuple"):
         return {"list": list, "tuple": tuple}[kind](_decode(v, arrays) for v in x)
     if kind == "namedtuple":
@@ -146,8 +146,10 @@ def _decode(d: Any, arrays: dict[str, np.ndarray]) -> Any:
     if kind == "rule":
         module, name, inside = x
         if not module.startswith("ravine."):
-            raise ValueError(f"a saved sweep names the foreign module {module!r}")
+            raise ValueError(f"it names the foreign module {module!r}")
         cls = getattr(importlib.import_module(module), name)
+        if not getattr(cls, "__is_rule__", False):
+            raise ValueError(f"it takes {name} for an optimizer")
         rule = object.__new__(cls)
         rule.__dict__.update({k: _decode(v, arrays) for k, v in inside.items()})
         return rule

@@ -10,12 +10,12 @@ import numpy as np
 
 from ravine.core.types import Transform
 from ravine.engine.batches import Batches
-from ravine.engine.door import check_batches, check_count, check_optimizer, check_stop
+from ravine.engine.door import check_batches, check_count, check_flag, check_optimizer, check_stop
 from ravine.engine.driver import run, watching
 from ravine.engine.lanes import Carry
 from ravine.engine.plan import Plan, numbers_of, plan
 from ravine.engine.result import SweepResult
-from ravine.engine.status import STATUSES
+from ravine.engine.status import STATUSES, Status
 from ravine.engine.stop import Stop
 
 
@@ -92,6 +92,7 @@ def sweep(
     began = perf_counter()
     optimizers = _named(optimizer)
     kept = _keep_count(keep)
+    check_flag("progress", progress)
     lay_out = partial(
         plan, loss, init,
         trials=trials, steps=steps, stop=check_stop(stop), batches=check_batches(batches), args=args,
@@ -142,13 +143,8 @@ def _collect(
     names = np.repeat(np.array(list(sizes), dtype=object), list(sizes.values()))
     program = done[0]
     executed = sum(int(c.segments) * p.segment * p.lanes for c, p in zip(carries.values(), done, strict=True))
-    columns: dict[str, np.ndarray] = {}
-    for name, group in plans.items():
-        for column, numbers in zip(group.names, numbers_of(group), strict=True):
-            whole = len(plans) == 1
-            full = columns.setdefault(column, numbers if whole else np.full(len(names), np.nan))
-            if not whole:
-                full[names == name] = numbers
+    # A trial of T steps takes T + 1 evaluations; one that is still running has taken T.
+    useful = float(np.sum(outputs.steps + (outputs.status != Status.RUNNING.code)))
     ids, params = _kept(carries, sizes, kept)
     statuses = np.array(STATUSES, dtype=object)[outputs.status]
     config = np.concatenate([np.arange(n) for n in sizes.values()])
@@ -158,7 +154,7 @@ def _collect(
         steps=_padded(outputs.steps, waiting, 0),
         status=_padded(statuses, waiting, STATUSES[0]),
         names=names,
-        hyperparameters=columns,
+        hyperparameters=_columns(plans, names),
         seeds=_seed_column(plans, config) if program.seeds else None,
         history=_padded(outputs.history, waiting, np.nan),
         history_steps=np.arange(outputs.history.shape[1]) * program.every,
@@ -168,9 +164,25 @@ def _collect(
         swept={name: p.names for name, p in plans.items()},
         info=info | {
             "lanes": program.lanes,
-            "occupancy": float(np.sum(outputs.steps + 1)) / max(executed, 1),
+            "occupancy": useful / max(executed, 1),
         },
     )  # fmt: skip
+
+
+def _columns(plans: dict[str, Plan], names: np.ndarray) -> dict[str, np.ndarray]:
+    """The swept numbers of all trials by readable name; NaN where an optimizer has none."""
+    columns: dict[str, np.ndarray] = {}
+    for name, group in plans.items():
+        for column, numbers in zip(group.names, numbers_of(group), strict=True):
+            if len(plans) == 1:
+                columns[column] = numbers
+                continue
+            blank = np.full(len(names), np.nan, np.float16)
+            full = columns.get(column, blank)
+            full = full.astype(np.result_type(full.dtype, numbers.dtype))
+            full[names == name] = numbers
+            columns[column] = full
+    return columns
 
 
 def _padded(x: np.ndarray, rows: int, value: Any) -> np.ndarray:

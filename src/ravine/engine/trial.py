@@ -7,6 +7,7 @@ million trials need no arrays on the host, and no trial depends on another.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -67,6 +68,8 @@ class Program:
     unroll: int
     every: int
     keep: int | None
+    in_step: bool
+    """Whether all lanes are at the same step, and take one and the same batch."""
 
 
 class Operands(NamedTuple):
@@ -89,6 +92,23 @@ class Trial(NamedTuple):
     seed: jax.Array
     key: jax.Array
     numbers: tuple[jax.Array, ...]
+
+
+class Abstract(NamedTuple):
+    """The structure, shapes and dtypes of operands: hashable, to remember what was checked."""
+
+    structure: Any
+    leaves: tuple[jax.ShapeDtypeStruct, ...]
+
+    @classmethod
+    def of(cls, operands: Operands) -> "Abstract":
+        """Forget the numbers."""
+        leaves, structure = jax.tree.flatten(operands)
+        return cls(structure, tuple(jax.ShapeDtypeStruct(jnp.shape(x), x.dtype) for x in leaves))
+
+    def operands(self) -> Operands:
+        """Operands of shapes, for ``jax.eval_shape``."""
+        return jax.tree.unflatten(self.structure, self.leaves)  # type: ignore[no-any-return]
 
 
 def define(program: Program, operands: Operands, id: jax.Array) -> Trial:
@@ -117,6 +137,14 @@ def starting_point(program: Program, operands: Operands, trial: Trial) -> Any:
     return operands.start
 
 
+@partial(jax.jit, static_argnums=0)
+def numbers(program: Program, operands: Operands) -> tuple[jax.Array, ...]:
+    """The swept numbers of every trial: one array of shape (N,) a space."""
+    ids = jnp.arange(program.trials, dtype=jnp.int32)
+    return jax.vmap(lambda id: define(program, operands, id).numbers)(ids)
+
+
+@jax.jit
 def order_keys(key: jax.Array, seeds: jax.Array) -> jax.Array:
     """The keys from which the data orders of the seeds follow, one a seed."""
     order = jax.random.fold_in(key, 3)

@@ -185,8 +185,9 @@ def _name(factory: Any) -> str:
     import optax
 
     for module, prefix in ((optax, "optax"), (optax.contrib, "optax.contrib")):
-        if getattr(module, getattr(factory, "__name__", ""), None) is factory:
-            return f"{prefix}.{factory.__name__}"
+        name = getattr(factory, "__name__", "")
+        if getattr(module, name, None) is factory:
+            return f"{prefix}.{name}"
     return str(getattr(factory, "__qualname__", None) or repr(factory))
 
 

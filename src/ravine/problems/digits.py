@@ -78,7 +78,8 @@ def logits(params: dict[str, Any], x: jax.Array) -> jax.Array:
     last = len(params) - 1
     for i in range(last + 1):
         layer = params[f"dense_{i}"]
-        x = x @ layer["kernel"] + layer["bias"]
+        x = x @ layer["kernel"]
+        x = x + jnp.broadcast_to(layer["bias"], x.shape)
         x = x if i == last else jax.nn.relu(x)
     return x
 
@@ -112,20 +113,21 @@ def split(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.nda
     return tuple(rng.permutation(part) for part in parts)  # type: ignore[return-value]
 
 
-@cache  # the same widths give the same function, so that a program compiles once
-def _initializer(widths: tuple[int, ...]) -> Callable[[jax.Array], dict[str, Any]]:
-    def init(key: jax.Array) -> dict[str, Any]:
-        keys = jax.random.split(as_key(key), len(widths) - 1)
-        return {
-            f"dense_{i}": {
-                # He: variance 2 / fan_in keeps the scale through ReLU layers.
-                "kernel": (2 / fan_in) ** 0.5 * jax.random.normal(k, (fan_in, fan_out), float),
-                "bias": jnp.zeros(fan_out, float),
-            }
-            for i, (k, fan_in, fan_out) in enumerate(zip(keys, widths, widths[1:], strict=False))
+def draw_layers(key: Any, widths: tuple[int, ...]) -> dict[str, Any]:
+    """Random layers: normal kernels of variance 2 / fan_in, which ReLU preserves; zero biases."""
+    keys = jax.random.split(as_key(key), len(widths) - 1)
+    return {
+        f"dense_{i}": {
+            "kernel": (2 / fan_in) ** 0.5 * jax.random.normal(k, (fan_in, fan_out), float),
+            "bias": jnp.zeros(fan_out, float),
         }
+        for i, (k, fan_in, fan_out) in enumerate(zip(keys, widths, widths[1:], strict=False))
+    }
 
-    return init
+
+@cache  # the same widths give the same function, so that a program compiles once
+def _initializer(widths: tuple[int, ...]) -> Callable[..., Any]:
+    return partial(draw_layers, widths=widths)
 
 
 def _load() -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ the loss with its usual start, domain, minimisers and citation.
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -28,7 +28,7 @@ def in_box(
     minima: Sequence[Sequence[float]] = (),
     **known: Any,
 ) -> Problem:
-    """A problem on vectors: its start in the default float dtype, its minima in double precision."""
+    """A problem on vectors: start in the default float dtype, minima in double precision."""
     shape = (len(start),)
     box = np.broadcast_to(lower, shape).astype(float), np.broadcast_to(upper, shape).astype(float)
     points = tuple(np.array(x, np.float64) for x in minima)
@@ -69,20 +69,18 @@ def quadratic(eigenvalues: Sequence[float] = (1.0, 100.0), rotation: int | None 
     )
 
 
+def quadratic_loss(x: jax.Array, spectrum: Any, basis: Any = None) -> jax.Array:
+    """``sum spectrum (basis^T x)^2 / 2``, with an orthogonal basis or the identity."""
+    x = jnp.asarray(x)
+    # Rotate the point, not the matrix: rounding then never makes an eigenvalue negative.
+    y = x if basis is None else jnp.matmul(x, jnp.asarray(basis, x.dtype), precision="highest")
+    return 0.5 * jnp.sum(jnp.asarray(spectrum, x.dtype) * y**2)
+
+
 @cache  # the same spectrum gives the same function, so that a program compiles once
-def _quadratic_loss(
-    eigenvalues: tuple[float, ...], rotation: int | None
-) -> Callable[..., jax.Array]:
-    n = len(eigenvalues)
-    basis = None if rotation is None else _random_rotation(n, rotation)
-
-    def quadratic_loss(x: jax.Array) -> jax.Array:
-        x = jnp.asarray(x)
-        # Rotate the point, not the matrix: rounding then never makes an eigenvalue negative.
-        y = x if basis is None else jnp.matmul(x, jnp.asarray(basis, x.dtype), precision="highest")
-        return 0.5 * jnp.sum(jnp.asarray(eigenvalues, x.dtype) * y**2)
-
-    return quadratic_loss
+def _quadratic_loss(spectrum: tuple[float, ...], rotation: int | None) -> Callable[..., Any]:
+    basis = None if rotation is None else _random_rotation(len(spectrum), rotation)
+    return partial(quadratic_loss, spectrum=np.array(spectrum), basis=basis)
 
 
 def _random_rotation(n: int, seed: int) -> np.ndarray:

@@ -6,7 +6,7 @@ line, whose x are numbers too; a sequence, or a ``dimension``, makes x rows of f
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -132,15 +132,16 @@ def logistic_regression(
     )
 
 
-@cache  # the same penalty gives the same function, so that a program compiles once
-def _logistic_loss(l2: float) -> Callable[[dict[str, jax.Array], Batch], jax.Array]:
-    def logistic_loss(params: dict[str, jax.Array], batch: Batch) -> jax.Array:
-        x, y = batch
-        s = linear_model(params, x)
-        penalty = 0.5 * l2 * jnp.sum(params["slope"] ** 2)
-        return jnp.mean(jax.nn.softplus(s) - y * s) + penalty
+def logistic_loss(params: dict[str, jax.Array], batch: Batch, l2: float = 0.0) -> jax.Array:
+    """``mean(log(1 + e^s) - y s) + l2/2 |slope|^2`` with ``s = intercept + slope . x``."""
+    x, y = batch
+    s = linear_model(params, x)
+    return jnp.mean(jax.nn.softplus(s) - y * s) + 0.5 * l2 * jnp.sum(params["slope"] ** 2)
 
-    return logistic_loss
+
+@cache  # the same penalty gives the same function, so that a program compiles once
+def _logistic_loss(l2: float) -> Callable[..., Any]:
+    return partial(logistic_loss, l2=l2)
 
 
 def _newton(design: np.ndarray, y: np.ndarray, l2: float) -> tuple[np.ndarray, float]:

@@ -123,6 +123,6 @@ def _as_array(steps: Any) -> jax.Array:
     steps = concrete(steps)
     if not isinstance(steps, jax.Array):
         steps = np.asarray(steps)
-        if np.any(np.abs(steps) > jnp.iinfo(int).max):  # billions of steps, as of tokens
+        if np.any(np.abs(steps) > jnp.iinfo(jnp.result_type(int)).max):  # billions, of tokens
             steps = steps.astype(float)
     return jnp.asarray(steps)

@@ -1,13 +1,19 @@
 """Random spaces: each trial of a sweep draws a number of its own."""
 
-from typing import Any
+from dataclasses import fields
+from typing import Annotated, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.core.rule import rule
-from ravine.core.types import Positive, Real, Space, Steps
+from ravine.core.rule import rule, show
+from ravine.core.types import INTEGRAL, Interval, Number, Positive, Real, Space
+
+Whole: TypeAlias = Annotated[Number, Interval(), INTEGRAL]
+"""A whole number of either sign. A leaf."""
+
+_LARGEST = np.iinfo(np.int32).max
 
 
 class Distribution(Space):
@@ -18,8 +24,17 @@ class Distribution(Space):
         raise NotImplementedError
 
 
-def _ordered(space: Any) -> None:
+def _single(space: Any) -> None:
+    """Check that every number of a space is one number."""
+    for f in fields(space):
+        x = getattr(space, f.name)
+        if isinstance(x, Space) or np.ndim(x):
+            raise TypeError(f"{type(space).__name__}: {f.name} must be one number, got {x!r}.")
+
+
+def ordered(space: Any) -> None:
     """Check that the ends of a range are finite and in order, where they are concrete."""
+    _single(space)
     ends = (space.low, space.high)
     if any(isinstance(x, jax.core.Tracer) for x in ends):
         return
@@ -41,7 +56,7 @@ class Uniform(Distribution):
     low: Real
     high: Real
 
-    __post_init__ = _ordered
+    __post_init__ = ordered
 
     def bounds(self) -> tuple[Any, Any]:
         return self.low, self.high
@@ -62,7 +77,7 @@ class LogUniform(Distribution):
     low: Positive
     high: Positive
 
-    __post_init__ = _ordered
+    __post_init__ = ordered
 
     def bounds(self) -> tuple[Any, Any]:
         return self.low, self.high
@@ -80,6 +95,8 @@ class Normal(Distribution):
     mean: Real = 0.0
     std: Positive = 1.0
 
+    __post_init__ = _single
+
     def bounds(self) -> tuple[Any, Any]:
         return -np.inf, np.inf
 
@@ -96,10 +113,16 @@ class IntUniform(Distribution):
     IntUniform(low=1, high=6)
     """
 
-    low: Steps
-    high: Steps
+    low: Whole
+    high: Whole
 
-    __post_init__ = _ordered
+    def __post_init__(self) -> None:
+        ordered(self)
+        for name, x in (("low", self.low), ("high", self.high)):
+            if not jnp.issubdtype(np.result_type(x), np.integer):
+                raise TypeError(f"IntUniform: {name} must be a whole number, got {x!r}.")
+            if not isinstance(x, jax.core.Tracer) and not -_LARGEST < int(x) < _LARGEST:
+                raise ValueError(f"IntUniform: {name} must lie within 32 bits, got {x!r}.")
 
     def bounds(self) -> tuple[Any, Any]:
         return self.low, self.high
@@ -130,21 +153,39 @@ class Choice(Distribution):
         return options[jax.random.randint(key, (), 0, options.shape[0])]
 
     def __repr__(self) -> str:
-        return f"Choice({self.options.tolist()})"
+        return f"Choice({listed(self.options)})"
 
 
 def as_numbers(owner: str, values: Any) -> np.ndarray:
     """Check a non-empty sequence of finite numbers and return it as a flat array."""
-    if isinstance(values, str | bytes) or not np.iterable(values):
+    if isinstance(values, str | bytes | dict) or not np.iterable(values):
         raise TypeError(f"{owner} takes a sequence of numbers, got {values!r}.")
-    listed = list(values)
-    for v in listed:
-        if isinstance(v, bool | np.bool_) or np.ndim(v) or not np.isrealobj(v) or callable(v) or isinstance(v, str) or v is None:
+    numbers = list(values)
+    for v in numbers:
+        if not _is_number(v):
             raise TypeError(
                 f"{owner} holds numbers, got {v!r}. To compare structures (flags, schedules, whole "
                 "optimizers), give sweep a dict of optimizers."
             )
-    array = np.asarray(listed)
-    if not listed or not np.all(np.isfinite(array)):
+    array = np.asarray(numbers)
+    # Integers that 32 bits cannot hold would wrap around in compiled code.
+    if np.issubdtype(array.dtype, np.object_) or np.any(np.abs(array) > _LARGEST):
+        array = np.asarray(numbers, float)
+    if not numbers or not np.all(np.isfinite(array)):
         raise ValueError(f"{owner} needs at least one number, all finite, got {values!r}.")
     return array
+
+
+def listed(numbers: Any) -> str:
+    """The numbers of a space as one would write them; a placeholder as it is."""
+    if isinstance(numbers, jax.core.Tracer) or not isinstance(numbers, np.ndarray | jax.Array):
+        return show(numbers)
+    return f"[{', '.join(map(show, np.asarray(numbers).ravel()))}]"
+
+
+def _is_number(x: Any) -> bool:
+    if isinstance(x, bool | int | float):
+        return not isinstance(x, bool)
+    if not isinstance(x, np.generic | np.ndarray | jax.Array) or x.ndim:
+        return False
+    return any(jnp.issubdtype(x.dtype, kind) for kind in (np.integer, np.floating))

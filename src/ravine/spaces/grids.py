@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ravine.core.rule import rule
 from ravine.core.types import Positive, Space, Static
-from ravine.spaces.distributions import _ordered, as_numbers
+from ravine.spaces.distributions import as_numbers, listed, ordered
 
 
 class Axis(Space):
@@ -47,7 +47,7 @@ class Grid(Axis):
         return jnp.asarray(self.points)
 
     def __repr__(self) -> str:
-        return f"Grid({self.points.tolist()})"
+        return f"Grid({listed(self.points)})"
 
 
 @rule
@@ -63,7 +63,7 @@ class LogGrid(Axis):
     n: Static[int]
 
     def __post_init__(self) -> None:
-        _ordered(self)
+        ordered(self)
         if self.n < 1:
             raise ValueError(f"LogGrid: n must be at least 1, got {self.n}.")
 
@@ -77,4 +77,5 @@ class LogGrid(Axis):
     def values(self) -> jax.Array:
         low, high = jnp.asarray(self.low, float), jnp.asarray(self.high, float)
         inner = jnp.exp(jnp.linspace(jnp.log(low), jnp.log(high), self.n))
-        return jnp.clip(inner, low, high)
+        # The ends are exact: no rounding of exp(log(x)) shows.
+        return jnp.clip(inner, low, high).at[-1].set(high).at[0].set(low)

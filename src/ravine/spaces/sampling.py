@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ravine.core.paths import path_name
 from ravine.core.types import Space, Transform
 from ravine.spaces.distributions import Distribution
 from ravine.spaces.grids import Axis
@@ -22,10 +23,17 @@ def spaces(template: Any) -> dict[str, Space]:
     """Every space in ``template`` under its readable name, in leaf order.
 
     The name joins the fields on the way with dots, leaving out those that only hold
-    other parts: ``learning_rate``, ``adam.b1``, ``learning_rate.peak_value``.
+    other transforms: ``learning_rate``, ``adam.b1``, ``learning_rate.peak_value``.
     """
     found = jax.tree_util.tree_flatten_with_path(template, is_leaf=is_space)[0]
-    return {_name(template, path): x for path, x in found if is_space(x)}
+    named: dict[str, Space] = {}
+    for path, x in found:
+        if is_space(x):
+            name = _name(template, path)
+            while name in named:  # a key with a dot in it may look like two
+                name += "_"
+            named[name] = x
+    return named
 
 
 def draw(template: Any, key: jax.Array, config: jax.Array) -> tuple[jax.Array, ...]:
@@ -45,8 +53,10 @@ def draw(template: Any, key: jax.Array, config: jax.Array) -> tuple[jax.Array, .
             stride = prod(sizes[seen:])
             numbers.append(space.values()[(config // stride) % space.size])
         else:
-            assert isinstance(space, Distribution)
-            numbers.append(space.draw(jax.random.fold_in(trial_key, zlib.crc32(name.encode()) >> 1)))
+            if not isinstance(space, Distribution):
+                raise TypeError(f"{name[2:]} must be a grid or a distribution, got {space!r}.")
+            own_key = jax.random.fold_in(trial_key, zlib.crc32(name.encode()) >> 1)
+            numbers.append(space.draw(own_key))
     return tuple(numbers)
 
 
@@ -62,13 +72,21 @@ def fill(template: Any, numbers: Any) -> Any:
     return jax.tree.map(lambda x: next(remaining) if is_space(x) else x, template, is_leaf=is_space)
 
 
-def canonical(x: Any) -> Any:
-    """Every Python number as an array of the default dtype, so that equal calls trace once."""
+def canonical(x: Any, *, one_float: bool = False) -> Any:
+    """Every number as an array of a definite dtype, so that equal calls trace once.
+
+    Python numbers take the default dtypes, and arrays keep theirs; with ``one_float``
+    every float takes the default one.
+    """
 
     def leaf(a: Any) -> Any:
-        if isinstance(a, bool | jax.Array):
-            return jnp.asarray(a)
-        return jnp.asarray(a, jnp.int32 if isinstance(a, int) else float if isinstance(a, float) else None)
+        if isinstance(a, int) and not isinstance(a, bool):
+            # Steps of billions are floats here, as they are in schedules.
+            return jnp.asarray(a, jnp.int32 if abs(a) <= jnp.iinfo(jnp.int32).max else float)
+        # The dtype is given each time, or a scalar would stay weakly typed.
+        dtype = jnp.result_type(a)
+        default = isinstance(a, float) or (one_float and jnp.issubdtype(dtype, jnp.floating))
+        return jnp.asarray(a, float if default else dtype)
 
     return jax.tree.map(leaf, x)
 
@@ -77,15 +95,27 @@ def _name(root: Any, path: tuple[Any, ...]) -> str:
     parts: list[str] = []
     node = root
     for key in path:
-        if isinstance(key, jax.tree_util.GetAttrKey):
-            node = getattr(node, key.name)
-            if not isinstance(node, tuple | list | dict):
-                parts.append(key.name)
-        elif isinstance(key, jax.tree_util.SequenceKey):
-            siblings, node = node, node[key.idx]
-            named = all(isinstance(t, Transform) for t in siblings)
-            parts.append(part_names(siblings)[key.idx] if named else str(key.idx))
-        else:
-            node = node[key.key]
-            parts.append(str(key.key))
+        parent, node = node, _child(node, key)
+        if isinstance(key, jax.tree_util.SequenceKey) and _holds_transforms(parent):
+            parts.append(part_names(parent)[key.idx])
+        elif not (isinstance(key, jax.tree_util.GetAttrKey) and _holds_transforms(node)):
+            parts.append(path_name((key,)))
     return ".".join(parts)
+
+
+def _child(node: Any, key: Any) -> Any:
+    """What lies behind one key of a path; ``None`` in somebody's own container."""
+    if isinstance(key, jax.tree_util.GetAttrKey):
+        return getattr(node, key.name, None)
+    if isinstance(key, jax.tree_util.SequenceKey) and isinstance(node, tuple | list):
+        return node[key.idx]
+    if isinstance(key, jax.tree_util.DictKey) and isinstance(node, dict):
+        return node[key.key]
+    return None
+
+
+def _holds_transforms(node: Any) -> bool:
+    """Whether a node is a container of transforms and nothing else."""
+    parts = node.values() if isinstance(node, dict) else node
+    is_container = isinstance(node, tuple | list | dict) and len(node) > 0
+    return is_container and all(isinstance(x, Transform) for x in parts)

@@ -1,0 +1,103 @@
+"""Refilled lanes against vmap(while_loop), on trials of very different lengths.
+
+4096 learning rates of momentum 0.9 on a 64-dimensional quadratic, from ones to a gradient
+norm of 1e-4. The slowest trial takes far more steps than most, and vmap(while_loop) runs
+every lane until the slowest has finished.
+
+The first peer takes the same step: loss and gradient, update, stopping test, smallest loss
+so far. The second leaves out all but gradient, update and norm.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from harness import arguments, ratios, report, rounds
+
+import ravine as rv
+
+DIMENSION, MAX_STEPS, TOLERANCE = 64, 50_000, 1e-4
+EIGENVALUES = np.logspace(-2, 0, DIMENSION).astype(np.float32)
+
+
+def loss(x):
+    return 0.5 * jnp.sum(EIGENVALUES * x**2)
+
+
+@jax.jit
+@jax.vmap
+def same_step(learning_rate):
+    """One trial by the package's own optimizer and test, in a while_loop."""
+    optimizer, stop = rv.SGD(learning_rate, momentum=0.9), rv.GradNorm(TOLERANCE) | rv.Diverged()
+
+    def body(carry):
+        x, state, stop_state, step, best, _, _ = carry
+        value, grad = jax.value_and_grad(loss)(x)
+        updates, state = optimizer.update(grad, state, x, value=value)
+        code, stop_state = stop.test(rv.Seen(value, grad, updates, step), stop_state)
+        code = jnp.where((code == 0) & (step >= MAX_STEPS), jnp.int8(2), code)
+        go = code == 0
+        best = jnp.where(jnp.isfinite(value) & (value < best), value, best)
+        x = jnp.where(go, rv.apply_updates(x, updates), x)
+        return x, state, stop_state, step + go.astype(jnp.int32), best, value, code
+
+    x = jnp.ones(DIMENSION)
+    zero, inf = jnp.zeros((), jnp.int32), jnp.full((), jnp.inf)
+    start = (x, optimizer.init(x), stop.init(), zero, inf, inf, jnp.zeros((), jnp.int8))
+    x, _, _, step, best, value, code = jax.lax.while_loop(lambda c: c[-1] == 0, body, start)
+    return step, code, value, best, x
+
+
+@jax.jit
+@jax.vmap
+def bare_step(learning_rate):
+    """The least that finds the same step counts: no loss, no record of anything."""
+
+    def body(carry):
+        x, velocity, step, _ = carry
+        grad = jax.grad(loss)(x)
+        velocity = 0.9 * velocity + grad
+        go = (jnp.linalg.norm(grad) > TOLERANCE) & (step < MAX_STEPS)
+        return jnp.where(go, x - learning_rate * velocity, x), velocity, step + go, go
+
+    start = (jnp.ones(DIMENSION), jnp.zeros(DIMENSION), jnp.zeros((), jnp.int32), True)
+    return jax.lax.while_loop(lambda c: c[-1], body, start)[2]
+
+
+def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--lanes", type=int, default=128)
+    parser.add_argument("--trials", type=int, default=4096)
+    options = parser.parse_args()
+    trials = 64 if options.quick else options.trials
+    rates = np.logspace(-2, np.log10(2.2), trials).astype(np.float32)
+    rates = np.random.default_rng(0).permutation(rates)
+
+    def lanes(**more):
+        return rv.sweep(
+            loss, jnp.ones(DIMENSION), rv.SGD(rv.Grid(rates), momentum=0.9), steps=MAX_STEPS,
+            stop=rv.GradNorm(TOLERANCE) | rv.Diverged(), lanes=options.lanes, **more,
+        )  # fmt: skip
+
+    ours = lanes()
+    peer = np.asarray(same_step(rates)[0])
+    seconds = rounds(
+        {
+            "refilled lanes": lambda: lanes().values,
+            "refilled lanes, no history": lambda: lanes(record_every=0).values,
+            "vmap(while_loop), the same step": lambda: same_step(rates),
+            "vmap(while_loop), bare step": lambda: bare_step(rates),
+        },
+        options.repeats,
+    )
+    useful = float(np.sum(peer + 1) / ((peer.max() + 1) * trials))
+    report(
+        f"{trials} learning rates to tolerance, {options.lanes} lanes, one worker",
+        ratios(seconds, "refilled lanes"),
+        options.json,
+        equal_step_counts=f"{np.mean(ours.steps == peer):.2%} of the trials",
+        useful_lane_steps=f"{ours.info['occupancy']:.2f} against {useful:.2f}",
+    )
+
+
+if __name__ == "__main__":
+    main()
