@@ -12,10 +12,15 @@ import jax
 import numpy as np
 import pytest
 
-from tests.registry import ENTRIES, FromOptax, parametrize, random_tree
+from tests.registry import ENTRIES, OPTIMIZERS, parametrize, promotion, random_tree
 
 STEPS = 200
 CASES = [e for e in ENTRIES if e.optax is not None]
+# A float32 slot is rounded each step, and Optax multiplies it in float32, where we do not.
+FINE = [e for e in CASES if "float32" not in repr(e.rule)]
+# What is part of an optimizer needs no second run of its own in float32.
+PARTS = {type(part) for e in OPTIMIZERS for part in e.rule.as_chain().transforms}
+WHOLE = [e for e in CASES if type(e.rule) not in PARTS]
 
 
 def run(entry: Any, params: Any, gradients: Any) -> tuple[Any, Any, Any]:
@@ -28,7 +33,7 @@ def run(entry: Any, params: Any, gradients: Any) -> tuple[Any, Any, Any]:
         def step(states: Any, g: Any) -> Any:
             with jax.numpy_dtype_promotion("standard"):
                 theirs, s0 = tx.update(g, states[0], params)
-            with mode:
+            with promotion(entry):
                 ours, s1 = entry.rule.update(g, states[1], params)
                 other, s2 = traced.update(g, states[2], params)
             return (s0, s1, s2), (theirs, ours, other)
@@ -38,7 +43,6 @@ def run(entry: Any, params: Any, gradients: Any) -> tuple[Any, Any, Any]:
         return jax.lax.scan(step, start, gradients)[1]
 
     tx = entry.optax()
-    mode = jax.numpy_dtype_promotion("standard" if isinstance(entry.rule, FromOptax) else "strict")
     return scan(entry.rule, params, gradients)
 
 
@@ -55,7 +59,7 @@ def error(ours: Any, theirs: Any, skip: int) -> float:
 
 
 @pytest.mark.usefixtures("x64")
-@parametrize(CASES)
+@parametrize(FINE)
 def test_matches_optax_in_float64(entry, rng):
     dtypes = [np.float64, np.complex128 if entry.complex else np.float64]
     params = random_tree(rng, *dtypes)
@@ -65,12 +69,12 @@ def test_matches_optax_in_float64(entry, rng):
     assert error(traced, theirs, entry.skip) < 1e-12
 
 
-@parametrize(CASES)
+@parametrize(WHOLE)
 def test_matches_optax_in_float32(entry, rng):
     dtypes = [np.float32, np.complex64 if entry.complex else np.float32]
     params = random_tree(rng, *dtypes)
     gradients = random_tree(rng, *dtypes, steps=STEPS, spread=3)
     theirs, constant, traced = run(entry, params, gradients)
-    print("ERR", entry.name, error(constant, theirs, entry.skip), error(traced, theirs, entry.skip))
     assert error(constant, theirs, entry.skip) < 1e-6
-    assert error(traced, theirs, entry.skip) < 1e-4
+    # The decays themselves are rounded to float32 here: 1 - 0.999 is off by 1e-5.
+    assert error(traced, theirs, entry.skip) < 2e-5

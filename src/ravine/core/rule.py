@@ -279,5 +279,8 @@ class Foreign(Schedule):
     def __call__(self, count: Any) -> jax.Array:
         return jax.numpy.asarray(self.function(count))
 
+    def __repr__(self) -> str:
+        return show(self.function)
+
 
 __all__ = ["Foreign", "Kind", "Marker", "is_rule", "rule", "show", "static_fields"]

@@ -217,7 +217,8 @@ def _step(
         out = program.loss(params, *inputs)
         return out[0] if program.has_aux else out
 
-    loss, grads = jax.value_and_grad(value_fn)(moving.params)
+    # The barriers keep the compiler from evaluating per element what holds for a whole lane.
+    loss, grads = jax.lax.optimization_barrier(jax.value_and_grad(value_fn)(moving.params))
     updates, state = optimizer.update(
         grads, moving.state, moving.params,
         value=loss, grad=grads, value_fn=value_fn, key=jax.random.fold_in(key, 1),
@@ -228,7 +229,7 @@ def _step(
     code = jnp.where((code == 0) & (step >= program.steps), spent, code.astype(jnp.int32))
 
     running = moving.ended == 0
-    go = running & (code == 0)
+    code, go = jax.lax.optimization_barrier((code, running & (code == 0)))
     # A lane that has stopped keeps its parameters; its states are never looked at again.
     moved = Moving(
         params=tree.where(go, apply_updates(moving.params, updates), moving.params),

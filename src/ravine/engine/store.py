@@ -142,7 +142,7 @@ def _decode(d: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"list": list, "tuple": tuple}[kind](_decode(v, arrays) for v in x)
     if kind == "namedtuple":
         name, names, values = x
-        return namedtuple(name, names)(*(_decode(v, arrays) for v in values))  # noqa: PYI024
+        return namedtuple(name, names)(*(_decode(v, arrays) for v in values))
     if kind == "rule":
         module, name, inside = x
         if not module.startswith("ravine."):

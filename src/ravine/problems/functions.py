@@ -2,7 +2,8 @@
 
 The losses are plain functions of one vector (batch them with ``jax.vmap``), finite with
 their gradients everywhere in the domain. Each factory of the same name returns the problem:
-the loss with its usual start, domain, minimisers and citation.
+the loss with its usual start, domain, minimisers and citation. A dimension ``n``
+that is too small, or no int, raises ``ValueError``.
 """
 
 import math

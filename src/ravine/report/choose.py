@@ -128,10 +128,10 @@ def _owners(setting: Setting, classes: dict[str, type[Optimizer]]) -> list[str]:
 
 
 def _value(setting: Setting, cls: type[Optimizer]) -> Any:
-    """What stands in the field: a word as it is where a field is neither number nor flag."""
+    """What stands in the field: a word as it is where the field is no number and no flag."""
     default = hyperparameters(cls)[setting.field].default
-    if setting.field in static_fields(cls) and not isinstance(default, bool):
-        return {"none": None}.get(setting.value.lower(), setting.value)
+    if setting.field in static_fields(cls) and not isinstance(default, bool | int):
+        return None if setting.value.lower() == "none" else setting.value
     try:
         return parse(setting.value)
     except ValueError as error:

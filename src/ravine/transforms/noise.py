@@ -60,7 +60,8 @@ class AddNoise(Transform):
         one_key(self)
 
     def init(self, params: Params) -> AddNoiseState:
-        key = as_key(0 if self.key is None else self.key)
+        # A copy: the state may be donated, and the user's own key must survive that.
+        key = tree.copy(as_key(0 if self.key is None else self.key))
         return AddNoiseState(jnp.zeros((), jnp.int32), key)
 
     def update(

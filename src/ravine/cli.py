@@ -1,0 +1,173 @@
+"""The command line: parse, call, print.
+
+    ravine sweep digits
+    ravine list optimizers
+
+Exit status: 0 all went well, 1 a defect of ravine, 2 something to put right in the call, 130
+interrupted. What the commands need is imported when they run, so that help comes at once.
+"""
+
+import argparse
+import os
+import re
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+from ravine.report.options import add_options
+
+EXAMPLES = """\
+examples:
+  ravine sweep digits
+      three optimizers, 256 learning rates each, on images of handwritten digits
+  ravine sweep digits --optimizers adam,adamw --trials 500 --set b1=0.8,0.9,0.95 \\
+      --set "learning_rate=loguniform(1e-4,0.1)" --set "adamw.weight_decay=loguniform(1e-5,0.1)"
+      two optimizers, two or three hyperparameters varied at random
+  ravine sweep rosenbrock --optimizers plain=sgd,heavy=sgd --set plain.momentum=none \\
+      --set "learning_rate=loggrid(1e-5,0.1,50)" --steps 5000
+      the same optimizer with and without momentum, over a grid of 50 learning rates
+  ravine sweep my_model.py:problem --batch-size 32 --seeds 3 --output my-sweep
+      a problem of your own, every trial with three seeds
+
+Parentheses mean something to most shells: put quotes around them.
+"""
+
+DESCRIPTION = """\
+Run many optimizations of one problem side by side. Prints the best trials of each
+optimizer, and writes to a folder:
+  trials.csv                      a row a trial
+  results.npz                     everything, for ravine.load
+  best.npz                        the parameters of each optimizer's best trial
+  learning_rate.png, curves.png   pictures
+"""
+
+
+class Refused(Exception):
+    """The user's call cannot be carried out; the text says why, and what to change."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints take one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Leave with status 2."""
+        self.exit(2, f"{self.prog}: error: {_one_line(message)}. Try '{self.prog} --help'.\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    asked = sys.argv[1:] if argv is None else list(argv)
+    try:
+        options = _parser().parse_args(asked)
+        status = int(options.run(options))
+        sys.stdout.flush()
+        return status
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    except KeyboardInterrupt:
+        return _complain("interrupted.", 130)
+    except BrokenPipeError:
+        # Whoever read the output has gone; what Python would still flush goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Refused as error:
+        if "--traceback" in asked and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
+        return _complain(f"error: {error}", 2)
+    except Exception as error:
+        if "--traceback" in asked:
+            traceback.print_exc()
+        told = f"unexpected error: {type(error).__name__}: {error} (--traceback shows where)"
+        return _complain(told, 1)
+
+
+def _complain(text: str, status: int) -> int:
+    print(f"ravine: {_one_line(text)}", file=sys.stderr)
+    return status
+
+
+def _one_line(text: str) -> str:
+    """``text`` with its line breaks and what no terminal shows made spaces."""
+    return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What goes wrong in here is for the user to put right."""
+    try:
+        yield
+    except (TypeError, ValueError, OSError) as error:
+        raise Refused(str(error)) from error
+
+
+def _sweep(options: argparse.Namespace) -> int:
+    from ravine.report.prepare import prepare
+    from ravine.report.summary import summary, tally
+
+    with _refusing():
+        job = prepare(options)
+    print(job.announcement(), flush=True)
+    progress = sys.stderr.isatty() if options.progress is None else options.progress
+    with _refusing():
+        results = job.run(progress)
+    if not results.steps.any() and not results.info["complete"]:
+        job.folder.discard()
+        return _complain("interrupted before any trial had ended; nothing was written.", 130)
+    measures = job.measure(results)
+    print("", summary(results, measures, options.top), "", tally(results), sep="\n", flush=True)
+    with _refusing():
+        names = job.write(results, measures)
+    print(f"Written to {job.folder.path}: {', '.join(names)}")
+    if not results.info["complete"]:
+        return _complain("interrupted; what there was by then is written.", 130)
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from ravine.report.listing import optimizers_text, problems_text, spaces_text
+
+    texts = {"optimizers": optimizers_text, "problems": problems_text, "spaces": spaces_text}
+    shown = [options.what] if options.what else list(texts)
+    print("\n\n".join(texts[what]() for what in shown))
+    return 0
+
+
+def _parser() -> Parser:
+    wide = argparse.RawDescriptionHelpFormatter
+    parser = Parser(
+        prog="ravine",
+        description="Many optimizations side by side in one compiled program.",
+        epilog=EXAMPLES,
+        formatter_class=wide,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"ravine {sys.modules['ravine'].__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    sweep = commands.add_parser(
+        "sweep",
+        help="run many optimizations of one problem, and compare them",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=wide,
+        allow_abbrev=False,
+    )
+    add_options(sweep)
+    sweep.set_defaults(run=_sweep)
+
+    listing = commands.add_parser(
+        "list",
+        help="show optimizers with their hyperparameters, problems, and spaces",
+        description="Show what a sweep can be made of.",
+        allow_abbrev=False,
+    )
+    listing.add_argument("what", nargs="?", choices=["optimizers", "problems", "spaces"])
+    listing.add_argument("--traceback", action="store_true", help=argparse.SUPPRESS)
+    listing.set_defaults(run=_list)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

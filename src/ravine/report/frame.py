@@ -1,0 +1,145 @@
+"""What the pictures share: colours, names, and the part of the plane that is worth showing."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ravine.core.types import Schedule, Space
+from ravine.engine.result import SweepResult
+
+# Okabe and Ito's colours, which the colour-blind can tell apart; yellow is lost on white paper.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
+
+
+@dataclass(frozen=True)
+class Window:
+    """The range of losses to show, on a logarithmic or a linear axis."""
+
+    low: float
+    high: float
+    logarithmic: bool
+
+    def apply(self, ax: Any) -> None:
+        """Set scale and limits of the vertical axis, with a margin."""
+        if self.logarithmic:
+            ax.set_yscale("log")
+            margin = (self.high / self.low) ** 0.04
+            ax.set_ylim(self.low / margin, self.high * margin)
+        else:
+            margin = 0.04 * (self.high - self.low)
+            ax.set_ylim(self.low - margin, self.high + margin)
+
+
+def window(values: np.ndarray, start: np.ndarray | None = None) -> Window:
+    """The range that shows the finite ``values`` well: huge ones do not stretch it.
+
+    On a logarithmic axis it ends a decade above the greatest loss at the ``start``, or above
+    most of the values where that is not given; on a linear axis three times the middle of
+    the values away from it.
+
+    >>> window(np.array([0.1, 1.0, 2.0, 1e30, np.inf]), start=np.array([3.0]))
+    Window(low=0.1, high=2.0, logarithmic=True)
+    """
+    y = np.asarray(values, float)
+    y = y[np.isfinite(y)]
+    if not y.size:
+        return Window(0.1, 1.0, True)
+    if np.all(y > 0):
+        begin = y[:0] if start is None else start[np.isfinite(start) & (start > 0)]
+        ceiling = 10 * float(begin.max() if begin.size else np.quantile(y, 0.8))
+        seen = y[y <= ceiling] if np.any(y <= ceiling) else y
+        low, high = float(seen.min()), float(seen.max())
+        return Window(low, high, True) if high > low else Window(low / 2, high * 2, True)
+    first, last = np.quantile(y, [0.1, 0.9])
+    reach = 3 * max(last - first, 1e-12 * max(abs(first), abs(last)), 1e-30)
+    seen = y[(y >= first - reach) & (y <= last + reach)]
+    low, high = float(seen.min()), float(seen.max())
+    return Window(low, high, False) if high > low else Window(low - 1, high + 1, False)
+
+
+def hyperparameter(results: SweepResult, name: str) -> np.ndarray:
+    """The hyperparameter of every trial, (N,), also where it was fixed; NaN where there is none.
+
+    Raises:
+        ValueError: if no optimizer has it.
+    """
+    column = np.full(len(results), np.nan)
+    for label, optimizer in results.templates.items():
+        fixed = getattr(optimizer, name, None)
+        if fixed is not None and not isinstance(fixed, bool | str | Space | Schedule):
+            mine = results.names == label
+            column[mine] = float(fixed) if np.ndim(fixed) == 0 else np.nan
+    if name in results.hyperparameters:
+        swept = np.asarray(results.hyperparameters[name], float)
+        column = np.where(np.isfinite(swept), swept, column)
+    elif not np.any(np.isfinite(column)):
+        known = ", ".join(results.hyperparameters) or "none"
+        raise ValueError(f"the sweep has no hyperparameter {name!r}. It varied: {known}.")
+    return column
+
+
+def optimizers_of(results: SweepResult) -> list[str]:
+    """The names of the optimizers, in the order of the sweep."""
+    return [str(name) for name in results.templates]
+
+
+def is_logarithmic(x: np.ndarray) -> bool:
+    """Whether numbers are better seen on a logarithmic axis: positive, and a decade or more."""
+    x = x[np.isfinite(x)]
+    return bool(x.size and x.min() > 0 and x.max() >= 10 * x.min())
+
+
+def span(ax: Any, x: np.ndarray) -> None:
+    """Set scale and limits of the horizontal axis, with a margin, so that all ``x`` are in it."""
+    if not x.size or x.min() == x.max():
+        return
+    low, high = float(x.min()), float(x.max())
+    if is_logarithmic(x):
+        ax.set_xscale("log")
+        margin = (high / low) ** 0.03
+        ax.set_xlim(low / margin, high * margin)
+    else:
+        margin = 0.03 * (high - low)
+        ax.set_xlim(low - margin, high + margin)
+
+
+def norm_of(x: np.ndarray) -> Any:
+    """The colour scale for a hyperparameter."""
+    from matplotlib.colors import LogNorm, Normalize
+
+    x = x[np.isfinite(x)]
+    low, high = (float(x.min()), float(x.max())) if x.size else (0.0, 1.0)
+    if is_logarithmic(x):
+        return LogNorm(low, high)
+    return Normalize(low, high if high > low else low + 1.0)
+
+
+def ravine_colours() -> Any:
+    """Dark blue to green: viridis without its yellow, which is lost on white paper."""
+    from matplotlib import colormaps
+    from matplotlib.colors import LinearSegmentedColormap
+
+    shades = colormaps["viridis"](np.linspace(0.0, 0.88, 256))
+    return LinearSegmentedColormap.from_list("ravine", shades)
+
+
+def readable(name: str) -> str:
+    """A column's name as words."""
+    return name.replace("_", " ")
+
+
+def new_axes(ax: Any) -> Any:
+    """``ax``, or the axes of a new figure.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
+    if ax is not None:
+        return ax
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError('pictures need matplotlib: pip install "ravine[plot]".') from error
+    return plt.subplots(layout="constrained")[1]

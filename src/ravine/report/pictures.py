@@ -1,0 +1,87 @@
+"""The pictures that the command line writes: figures of their own style, drawn without a screen."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ravine.engine.result import SweepResult
+from ravine.report.frame import hyperparameter, norm_of, optimizers_of, ravine_colours, readable
+from ravine.report.plot import curves, learning_rate
+
+_STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "0.9",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "savefig.dpi": 150,
+    "figure.dpi": 150,
+}
+
+
+def main_hyperparameter(results: SweepResult) -> str | None:
+    """What to draw against: the learning rate if it was varied, else the first that was."""
+    varied = [n for n, x in results.hyperparameters.items() if len(np.unique(x[np.isfinite(x)])) > 1]
+    if not varied or "learning_rate" in varied:
+        return "learning_rate" if varied else None
+    return varied[0]
+
+
+def rate_picture(path: Path, results: SweepResult, x: str, y: Any, label: str, title: str) -> None:
+    """Write a picture of ``y``, an array of shape (N,) called ``label``, against ``x``."""
+    with _figure((6.4, 4.4)) as figure:
+        ax = figure.subplots()
+        learning_rate(results, y=y, x=x, ax=ax)
+        ax.set_ylabel(label)
+        names = optimizers_of(results)
+        # Below the axes a legend covers nothing, whatever the data look like.
+        columns = min(len(names), 3)
+        figure.legend(loc="outside lower center", ncols=columns, columnspacing=1.5)
+        figure.suptitle(title, fontsize="large")
+        figure.savefig(path, format="png")
+
+
+def curves_picture(path: Path, results: SweepResult, x: str, title: str) -> None:
+    """Write a picture of the learning curves, a panel an optimizer, coloured by ``x``."""
+    from matplotlib.cm import ScalarMappable
+
+    names = optimizers_of(results)
+    columns = min(len(names), 3)
+    rows = ceil(len(names) / columns)
+    with _figure((2.2 + 2.4 * columns, 0.9 + 2.5 * rows)) as figure:
+        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        norm = norm_of(hyperparameter(results, x))
+        low, high = np.inf, -np.inf
+        for ax, name in zip(axes.flat, names, strict=False):
+            curves(results, color_by=x, ax=ax, name=name, norm=norm, colorbar=False)
+            bottom, top = ax.get_ylim()
+            low, high = min(low, bottom), max(high, top)
+            ax.set_title(name, fontsize="medium")
+            ax.label_outer()
+        for ax in axes.flat[len(names) :]:
+            ax.set_axis_off()
+        axes[0, 0].set_ylim(low, high)
+        mappable = ScalarMappable(norm=norm, cmap=ravine_colours())
+        figure.colorbar(mappable, ax=list(axes.flat), label=readable(x), aspect=30, pad=0.02)
+        figure.suptitle(title, fontsize="large")
+        figure.savefig(path, format="png")
+
+
+@contextmanager
+def _figure(size: tuple[float, float]) -> Iterator[Any]:
+    """A figure that no window and no user's settings have a part in."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE, "backend": "agg"}):
+        figure = Figure(figsize=size, layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure

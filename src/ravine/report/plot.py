@@ -1,0 +1,238 @@
+"""Pictures of a sweep: loss against a hyperparameter, and learning curves.
+
+Also ``ravine.plot``. They need matplotlib: ``pip install "ravine[plot]"``. Both draw on the
+axes that they are given, or on a new figure, and return the axes.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from ravine.engine.result import SweepResult
+from ravine.report.frame import (
+    COLOURS,
+    MARKERS,
+    Window,
+    hyperparameter,
+    new_axes,
+    norm_of,
+    optimizers_of,
+    ravine_colours,
+    readable,
+    span,
+    window,
+)
+
+
+def learning_rate(
+    results: SweepResult, *, y: Any = None, x: str = "learning_rate", ax: Any = None
+) -> Any:
+    """Draw the loss at the end of every trial against its learning rate.
+
+    An optimizer has a colour and a marker, its best trial a ring around it. A trial that
+    diverged, or whose loss is infinite or NaN, is a cross in the band above the plot; a loss
+    far beyond the others is an arrowhead there, and does not stretch the axis. With
+    seeds, a configuration is the median of its seeds, with a line from the least to the
+    greatest.
+
+    Args:
+        results: what ``sweep`` returned.
+        y: other numbers to draw, an array of shape (N,), such as the validation loss; a
+            trial without a finite one counts as diverged.
+        x: another hyperparameter, by its name in ``results.hyperparameters``.
+        ax: the axes to draw on; a new figure by default.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        ValueError: if there is no such hyperparameter, or ``y`` has another length.
+    """
+    across, own = hyperparameter(results, x), y is None
+    y = np.asarray(results.values if own else y, float)
+    if y.shape != across.shape:
+        raise ValueError(f"y must hold a number a trial, shape {across.shape}; got {y.shape}.")
+    ax = new_axes(ax)
+    bad = np.array([str(s) == "diverged" for s in results.status]) | ~np.isfinite(y)
+    ended = np.array([str(s) != "running" for s in results.status])
+    drawn = np.isfinite(across) & ended
+    view = window(y[drawn & ~bad], results.history[:, :1] if own else None)
+    names = optimizers_of(results)
+    outside = _Band(ax, len(names))
+    for row, name in enumerate(names):
+        mine = drawn & (results.names == name)
+        style = {"color": COLOURS[row % len(COLOURS)], "marker": MARKERS[row % len(MARKERS)]}
+        seeds = 1 if results.seeds is None else len(np.unique(results.seeds))
+        _points(ax, across, np.where(bad, np.nan, y), np.flatnonzero(mine), seeds, view, style)
+        outside.mark(across[mine & bad], row, "x", style["color"])
+        outside.mark(across[mine & ~bad & (y > view.high)], row, "^", style["color"])
+        _best(ax, across, y, mine & ~bad, view, name, style)
+    outside.label("diverged")
+    span(ax, across[drawn])
+    view.apply(ax)
+    ax.set_xlabel(readable(x))
+    ax.set_ylabel("final loss" if own else "")
+    return ax
+
+
+def curves(
+    results: SweepResult,
+    *,
+    color_by: str = "learning_rate",
+    ax: Any = None,
+    name: str | None = None,
+    norm: Any = None,
+    colorbar: bool = True,
+) -> Any:
+    """Draw the learning curves, coloured by a hyperparameter.
+
+    The better a trial ended, the nearer to the front it lies. One that diverged ends in a
+    cross at the upper edge.
+
+    Args:
+        results: what ``sweep`` returned, with a history.
+        color_by: a hyperparameter, by its name in ``results.hyperparameters``.
+        ax: the axes to draw on; a new figure by default.
+        name: draw the trials of this optimizer only.
+        norm: the matplotlib norm of the colours, where several plots share one.
+        colorbar: whether to draw a colour bar.
+
+    Returns:
+        The axes.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+        ValueError: if there is no such hyperparameter or optimizer, or no history.
+    """
+    colour_values = hyperparameter(results, color_by)
+    if not results.history.shape[1]:
+        raise ValueError("there are no curves to draw: the sweep ran with record_every=0.")
+    if name is not None and name not in results.templates:
+        raise ValueError(f"there is no optimizer {name!r}; there are {optimizers_of(results)}.")
+    ax = new_axes(ax)
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.collections import LineCollection
+
+    norm = norm_of(colour_values) if norm is None else norm
+    mine = np.isfinite(colour_values) & (name is None or results.names == name)
+    ids = np.flatnonzero(mine)
+    history = np.where(np.isfinite(results.history), results.history, np.nan)
+    order = ids[np.argsort(np.where(np.isfinite(results.values), -results.values, -np.inf)[ids])]
+    view = window(history, results.history[:, :1])
+    steps = results.history_steps
+    lines, ends = [], []
+    for id in order:
+        known = np.isfinite(history[id])
+        line = np.column_stack([steps[known], history[id, known]])
+        if str(results.status[id]) == "diverged":
+            # It left for infinity; the picture takes it to its upper edge.
+            line = np.vstack([line, [results.steps[id], view.high]])
+            ends.append(len(lines))
+        lines.append(line)
+    cmap = ravine_colours()
+    shades = cmap(norm(colour_values[order]))
+    many = len(lines)
+    ax.add_collection(
+        LineCollection(
+            lines,
+            colors=shades,
+            linewidths=1.2 if many <= 50 else 0.8,
+            alpha=float(np.clip(60 / max(many, 1), 0.2, 0.9)),
+            rasterized=many > 100,
+            capstyle="round",
+        )
+    )
+    last = np.array([lines[i][-1] for i in ends]).reshape(-1, 2)
+    crosses = {"marker": "x", "s": 14, "linewidths": 0.8, "zorder": 3, "clip_on": False}
+    ax.scatter(last[:, 0], last[:, 1], color=shades[ends], **crosses)
+    ax.set_xlim(0, max(float(steps[-1]), 1.0))
+    view.apply(ax)
+    ax.set_xlabel("step")
+    ax.set_ylabel("loss")
+    if colorbar:
+        mappable = ScalarMappable(norm=norm, cmap=cmap)
+        ax.figure.colorbar(mappable, ax=ax, label=readable(color_by))
+    return ax
+
+
+def _points(
+    ax: Any, x: np.ndarray, y: np.ndarray, ids: np.ndarray, seeds: int, view: Window, style: Any
+) -> None:
+    """A marker a trial; with seeds the median and the range of each configuration."""
+    ids = ids[np.isfinite(y[ids])]
+    if seeds > 1:
+        # The seeds of a configuration follow each other, and share its numbers.
+        parts = [ids[ids // seeds == config] for config in np.unique(ids // seeds)]
+        x = np.array([x[part[0]] for part in parts])
+        low, y, high = (np.array([f(y[p]) for p in parts]) for f in (np.min, np.median, np.max))
+        ax.vlines(x, low, high, color=style["color"], alpha=0.4, linewidth=1.0)
+    else:
+        x, y = x[ids], y[ids]
+    seen = y <= view.high
+    count = int(seen.sum())
+    ax.scatter(
+        x[seen],
+        y[seen],
+        s=float(np.clip(4000 / max(count, 1), 6, 28)),
+        alpha=float(np.clip(150 / max(count, 1), 0.25, 0.8)),
+        linewidths=0,
+        rasterized=count > 300,
+        **style,
+    )
+
+
+def _best(
+    ax: Any, x: np.ndarray, y: np.ndarray, mine: np.ndarray, view: Window, name: str, style: Any
+) -> None:
+    """A ring around an optimizer's best trial, and its entry in the legend."""
+    label = name or "trials"
+    ids = np.flatnonzero(mine & np.isfinite(y))
+    if ids.size:
+        best = ids[np.argmin(y[ids])]
+        label += f": best {y[best]:.3g} at {x[best]:.2g}"
+        if view.low <= y[best] <= view.high:
+            ring = {"facecolors": style["color"], "edgecolors": "black", "marker": style["marker"]}
+            ax.scatter(x[best], y[best], s=60, linewidths=1.1, zorder=4, **ring)
+    # An empty artist for the legend: a marker at full strength, however many there are.
+    ax.scatter([], [], s=30, linewidths=0, label=label, **style)
+
+
+class _Band:
+    """A band above the axes for the trials that have no place in them, a row an optimizer."""
+
+    def __init__(self, ax: Any, rows: int) -> None:
+        self._ax, self._rows, self._used = ax, rows, False
+        self._bottom, self._height = 1.02, min(0.03 + 0.03 * rows, 0.2)
+
+    def mark(self, x: np.ndarray, row: int, marker: str, colour: Any) -> None:
+        """Put markers at ``x`` in a row of the band."""
+        if not x.size:
+            return
+        self._used = True
+        height = self._bottom + self._height * (self._rows - row - 0.5) / self._rows
+        self._ax.scatter(
+            x,
+            np.full(x.shape, height),
+            s=12,
+            marker=marker,
+            color=colour,
+            linewidths=0.8,
+            alpha=float(np.clip(100 / x.size, 0.3, 0.9)),
+            transform=self._ax.get_xaxis_transform(),
+            clip_on=False,
+            zorder=3,
+        )
+
+    def label(self, text: str) -> None:
+        """Draw the band and its name, if anything is in it."""
+        if not self._used:
+            return
+        from matplotlib.patches import Rectangle
+
+        ax, middle = self._ax, self._bottom + self._height / 2
+        frame = Rectangle((0, self._bottom), 1, self._height, transform=ax.transAxes)
+        frame.set(facecolor="0.93", edgecolor="none", clip_on=False, zorder=0)
+        ax.add_patch(frame)
+        placed = {"transform": ax.transAxes, "ha": "right", "va": "center"}
+        ax.text(-0.012, middle, text, fontsize="small", **placed)
