@@ -158,7 +158,7 @@ def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
 
     moving = Moving(before.params, before.state, before.stop_state, before.status.astype(jnp.int32))
     js = jnp.arange(program.segment, dtype=jnp.int32)
-    moving, values = jax.lax.scan(body, moving, js, unroll=program.unroll)
+    moving, values = jax.lax.scan(body, moving, js)
     return _write(program, carry._replace(segments=carry.segments + 1), moving, values)
 
 
@@ -255,7 +255,7 @@ def _write(program: Program, carry: Carry, moving: Moving, values: jax.Array) ->
     last = jnp.where(ended, moving.ended >> _CODE_BITS, program.segment - 1)
 
     js = jnp.arange(program.segment, dtype=jnp.int32)[:, None]
-    values = jnp.where(alive & (js <= last), values, jnp.nan)
+    values = jnp.where(alive[None] & (js <= last[None]), values, jnp.nan)
     finite = jnp.where(jnp.isfinite(values), values, jnp.inf)
     best = jnp.fmin(before.best_value, jnp.min(finite, axis=0))
     motion = Motion(
@@ -283,27 +283,45 @@ def _write(program: Program, carry: Carry, moving: Moving, values: jax.Array) ->
         status=outputs.status.at[ids].set(motion.status, mode="drop"),
         history=history,
     )
-    kept = carry.kept
-    if program.keep != 0:
-        kept = jax.lax.cond(
-            jnp.any(ended), partial(_keep, program), lambda kept, *_: kept, kept, motion, ids, ended
-        )
-    return carry._replace(motion=motion, outputs=outputs, kept=kept)
+    return carry._replace(
+        motion=motion, outputs=outputs, kept=_keep(program, carry.kept, motion, ids, ended)
+    )
 
 
-def _keep(program: Program, kept: Kept, motion: Motion, ids: jax.Array, ended: jax.Array) -> Kept:
+def _keep(
+    program: Program, kept: Kept, motion: Motion, ids: jax.Array, ended: jax.Array
+) -> Kept:
     """Store the parameters of trials that ended: all of them, or the best k so far."""
+    if program.keep == 0:
+        return kept
     if program.keep is None:
-        place = jnp.where(ended, ids, program.trials)
-        put = partial(jax.tree.map, lambda old, new: old.at[place].set(new, mode="drop"))
-        return kept._replace(params=put(kept.params, motion.params))
+        return jax.lax.cond(
+            jnp.any(ended), _keep_all, lambda kept, *_: kept, kept, motion.params, ids, ended
+        )
     ranked = ended & (motion.status != Status.DIVERGED.code) & jnp.isfinite(motion.value)
-    values = jnp.concatenate([kept.values, jnp.where(ranked, motion.value, jnp.inf)])
-    ids = jnp.concatenate([kept.ids, jnp.where(ranked, ids, program.trials)])
+    values = jnp.where(ranked, motion.value, jnp.inf)
+    return jax.lax.cond(
+        jnp.any(ranked & (values <= kept.values[-1])),
+        _keep_best,
+        lambda kept, *_: kept,
+        kept, motion.params, jnp.where(ranked, ids, program.trials), values,
+    )  # fmt: skip
+
+
+def _keep_all(kept: Kept, params: Any, ids: jax.Array, ended: jax.Array) -> Kept:
+    place = jnp.where(ended, ids, kept.ids.shape[0])
+    put = partial(jax.tree.map, lambda old, new: old.at[place].set(new, mode="drop"))
+    return kept._replace(params=put(kept.params, params))
+
+
+def _keep_best(kept: Kept, params: Any, ids: jax.Array, values: jax.Array) -> Kept:
+    k = kept.ids.shape[0]
+    values = jnp.concatenate([kept.values, values])
+    ids = jnp.concatenate([kept.ids, ids])
     place = jnp.arange(values.shape[0], dtype=jnp.int32)
     # Ties go to the lower id, so that no lane's place in the batch decides.
-    values, ids, place = (x[: program.keep] for x in jax.lax.sort((values, ids, place), num_keys=2))
-    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b])[place], kept.params, motion.params)
+    values, ids, place = (x[:k] for x in jax.lax.sort((values, ids, place), num_keys=2))
+    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b])[place], kept.params, params)
     return Kept(ids, values, joined)
 
 

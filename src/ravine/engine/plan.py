@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.core import tree
 from ravine.core.types import Transform
 from ravine.engine.batches import Batches
 from ravine.engine.door import (
@@ -23,9 +22,7 @@ from ravine.engine.trial import Operands, Program, Starts, numbers, order_keys
 from ravine.spaces.sampling import canonical, grid_size, spaces
 
 _LANES = 64
-_SEGMENT = 32
-_SMALL = 1024
-"""Problems of at most so many parameters have several steps unrolled."""
+_SEGMENT = 64
 
 
 class Plan(NamedTuple):
@@ -79,7 +76,6 @@ def plan(
         lanes=min(total, _LANES) if lanes is None else check_count("lanes", lanes),
         steps=steps,
         segment=_segment_length(steps),
-        unroll=1 if batches is not None or _is_large(start) else 4,
         every=check_count("record_every", record_every, 0),
         keep=keep if keep is None else min(keep, total),
         in_step=order is not None and not seeds and isinstance(stop, Diverged),
@@ -132,7 +128,7 @@ def _configs(template: Any, start: Any, trials: int | None, seeds: int, drawn_st
 
 
 def _segment_length(steps: int) -> int:
-    """A length near 32 of which about a whole number makes up a trial.
+    """A length near 64 of which about a whole number makes up a trial.
 
     A trial of T steps takes T + 1 evaluations; what is left of its last segment is idle.
     """
@@ -141,8 +137,3 @@ def _segment_length(steps: int) -> int:
         return total
     lengths = range(_SEGMENT * 3 // 4, _SEGMENT * 3 // 2 + 1)
     return min(lengths, key=lambda k: (-(-total // k) * k - total, abs(k - _SEGMENT)))
-
-
-def _is_large(start: Any) -> bool:
-    points = len(start) if isinstance(start, Starts) else 1
-    return start is None or tree.size(start) // points > _SMALL

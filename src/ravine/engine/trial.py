@@ -65,7 +65,6 @@ class Program:
     lanes: int
     steps: int
     segment: int
-    unroll: int
     every: int
     keep: int | None
     in_step: bool
