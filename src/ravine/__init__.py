@@ -1,15 +1,14 @@
 """Ravine: optimizers as data, and thousands of optimizations in one compiled program."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ravine import problems, schedules
 from ravine.core import tree
 from ravine.core.apply import apply_updates
 from ravine.core.rule import rule
 from ravine.core.types import EmptyState, Schedule, Space, Transform
 from ravine.engine.batches import Batches
 from ravine.engine.minimize import MinimizeResult, minimize
-from ravine.engine.result import SweepResult, TrialResult
+from ravine.engine.result import SweepResult, TrialResult, load
 from ravine.engine.status import Status
 from ravine.engine.stop import (
     Diverged,
@@ -21,7 +20,6 @@ from ravine.engine.stop import (
     Stop,
     Target,
 )
-from ravine.engine.store import load
 from ravine.engine.sweep import sweep
 from ravine.engine.trial import Starts
 from ravine.optimizers import (
@@ -37,7 +35,6 @@ from ravine.optimizers import (
     Optimizer,
     RMSProp,
 )
-from ravine.problems import Problem
 from ravine.spaces import Choice, Grid, IntUniform, LogGrid, LogUniform, Normal, Uniform
 from ravine.transforms import (
     AddDecayedWeights,
@@ -69,12 +66,31 @@ from ravine.transforms import (
 __version__ = "0.1.0"
 
 
+if TYPE_CHECKING:
+    from ravine import problems, schedules
+    from ravine.interop.optax import from_optax, to_optax
+    from ravine.problems import Problem
+    from ravine.report import plot
+
+_LATER = {
+    "Problem": "ravine.problems",
+    "from_optax": "ravine.interop.optax",
+    "plot": "ravine.report.plot",
+    "problems": "ravine.problems",
+    "schedules": "ravine.schedules",
+    "to_optax": "ravine.interop.optax",
+}
+"""Loaded when first asked for: optional packages, and what not every program needs."""
+
+
 def __getattr__(name: str) -> Any:
-    """Load what needs optional packages when it is first asked for."""
     import importlib
 
-    if name == "plot":
-        return importlib.import_module("ravine.report.plot")
-    if name in ("from_optax", "to_optax"):
-        return getattr(importlib.import_module("ravine.interop.optax"), name)
-    raise AttributeError(f"module 'ravine' has no attribute {name!r}")
+    if name not in _LATER:
+        raise AttributeError(f"module 'ravine' has no attribute {name!r}")
+    module = importlib.import_module(_LATER[name])
+    return module if _LATER[name].endswith(f".{name}") else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -1,7 +1,7 @@
 """What a sweep found out."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from operator import index
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ravine.core.text import table
 from ravine.engine.status import RANKED, Status
+from ravine.engine.store import read, write
 from ravine.spaces.sampling import fill, spaces
 
 
@@ -159,9 +160,7 @@ class SweepResult:
 
         The file appears whole or not at all.
         """
-        from ravine.engine.store import save
-
-        save(self, path)
+        write({f.name: getattr(self, f.name) for f in fields(self)}, path)
 
     def __repr__(self) -> str:
         counts = {s: int(np.sum(self.status == s)) for s in Status}
@@ -197,3 +196,13 @@ def _shortest(x: np.generic) -> float | int:
 
 def _plain(x: Any) -> Any:
     return x.item() if isinstance(x, np.generic) else x
+
+
+def load(path: Any) -> SweepResult:
+    """Read what ``SweepResult.save`` wrote.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is something else, or from a newer version.
+    """
+    return SweepResult(**read(path))

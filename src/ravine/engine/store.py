@@ -18,7 +18,6 @@ import numpy as np
 
 from ravine.core.paths import leaf_paths
 from ravine.core.rule import is_rule
-from ravine.engine.result import SweepResult
 from ravine.engine.status import Status
 
 _FORMAT = 1
@@ -34,11 +33,11 @@ class Opaque:
         return self.text
 
 
-def save(results: SweepResult, path: Any) -> None:
-    """Write ``results`` to ``path`` (``.npz`` is added if it is not there), whole or not at all."""
+def write(data: dict[str, Any], path: Any) -> None:
+    """Write ``data`` to ``path`` (``.npz`` is added if it is not there), whole or not at all."""
     path = _npz(path)
     arrays: dict[str, np.ndarray] = {}
-    described = {f.name: _encode(getattr(results, f.name), arrays) for f in fields(results)}
+    described = {name: _encode(x, arrays) for name, x in data.items()}
     meta = json.dumps({"format": _FORMAT, "results": described})
     part = path.with_name(path.name + ".part")
     try:
@@ -51,8 +50,8 @@ def save(results: SweepResult, path: Any) -> None:
         part.unlink(missing_ok=True)
 
 
-def load(path: Any) -> SweepResult:
-    """Read what ``SweepResult.save`` wrote.
+def read(path: Any) -> dict[str, Any]:
+    """Read what ``write`` wrote.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -65,7 +64,7 @@ def load(path: Any) -> SweepResult:
                 meta = json.loads(str(archive["meta"]))
                 arrays = {name: archive[name] for name in archive.files}
             if meta["format"] <= _FORMAT:
-                return SweepResult(**{k: _decode(v, arrays) for k, v in meta["results"].items()})
+                return {k: _decode(v, arrays) for k, v in meta["results"].items()}
         except Exception as error:
             raise ValueError(
                 f"{path} is not a saved sweep: {error}. Possible causes: (a) another kind of file; "
