@@ -20,21 +20,21 @@ def bowl(x):
 START = np.array([16.0, -8.0], np.float32)
 
 
-def loop(loss, params, opt, steps, inputs=()):
+def loop(loss, params, opt, steps):
     """What anybody would write: values at every point, and the last point."""
     params = jax.tree.map(jnp.asarray, params)
 
     @jax.jit
-    def step(params, state):
-        value, grads = jax.value_and_grad(loss)(params, *inputs)
+    def step(opt, params, state):
+        value, grads = jax.value_and_grad(loss)(params)
         updates, state = opt.update(grads, state, params, value=value)
         return value, rv.apply_updates(params, updates), state
 
     state, values = opt.init(params), []
     for _ in range(steps):
-        value, params, state = step(params, state)
+        value, params, state = step(opt, params, state)
         values.append(value)
-    values.append(jax.jit(loss)(params, *inputs))
+    values.append(jax.jit(loss)(params))
     return np.asarray(values, float), params
 
 
@@ -72,10 +72,9 @@ class TestSteps:
         opt = rv.Adam(0.1, b1=0.8)
         values, params = loop(loss, start, opt, 30)
         out = rv.minimize(loss, start, opt, steps=30)
-        np.testing.assert_allclose(out.history, values, rtol=2e-5)
-        same(out.params, params, rtol=1e-2)
+        np.testing.assert_allclose(out.history, values, rtol=1e-6)
+        same(out.params, params, rtol=1e-6)
         assert out.params["layers"][1].dtype == jnp.bfloat16
-        same(out.params["scale"], params["scale"], rtol=1e-5)
         assert isinstance(out.params["scale"], jax.Array)
         np.testing.assert_allclose(out.value, loss(out.params), rtol=1e-6)
 
@@ -91,15 +90,19 @@ class TestSteps:
 
 class TestDtypes:
     @pytest.mark.usefixtures("x64")
-    @pytest.mark.parametrize("dtype", ["float64", "float32"])
-    def test_double_precision(self, dtype):
-        start = START.astype(dtype) / 3
-        values, params = loop(bowl, start, SGD(0.1), 12)
-        out = rv.minimize(bowl, start, SGD(0.1), steps=12, stop=rv.GradNorm(1e-9) | rv.Diverged())
-        rtol = 1e-14 if dtype == "float64" else 1e-5
-        np.testing.assert_allclose(out.history, values, rtol=rtol)
-        same(out.params, params, rtol=rtol)
-        assert out.params.dtype == dtype
+    def test_single_beside_double_precision(self):
+        def loss(p):
+            return bowl(p["double"]) + bowl(p["single"]).astype(float) + bowl(p["host"])
+
+        start = {"double": START.astype(float) / 3, "single": jnp.asarray(START)}
+        start["host"] = np.array([0.1, 0.2])
+        values, params = loop(loss, start, SGD(0.1), 12)
+        out = rv.minimize(loss, start, SGD(0.1), steps=12, stop=rv.GradNorm(1e-9) | rv.Diverged())
+        np.testing.assert_allclose(out.history, values, rtol=1e-6)
+        assert out.params["single"].dtype == np.float32
+        same(out.params["single"], params["single"], rtol=1e-6)
+        same(out.params["double"], params["double"], rtol=1e-14)
+        assert out.value == loss(out.params)
 
     def test_complex_parameters_go_downhill(self):
         target = np.complex64(1 + 2j)
@@ -109,14 +112,6 @@ class TestDtypes:
         )  # fmt: skip
         assert out.converged
         np.testing.assert_allclose(out.params, np.full(2, target), atol=1e-4)
-
-    def test_half_precision_throughout(self):
-        out = rv.minimize(
-            lambda x: jnp.sum(x * x), jnp.asarray(START, jnp.bfloat16), SGD(0.25), steps=8
-        )
-        want = (START / 2**8).astype(jnp.bfloat16)
-        np.testing.assert_array_equal(out.params, want)
-        assert out.params.dtype == jnp.bfloat16
 
 
 def noisy(params, batch, args, key):
@@ -153,33 +148,26 @@ class TestInputs:
         outs = [rv.minimize(bowl, init, SGD(0.0), steps=0, key=k) for k in (0, 0, 1)]
         np.testing.assert_array_equal(outs[0].params, outs[1].params)
         assert np.all(outs[0].params != outs[2].params)
+        # No steps are one evaluation.
+        assert (outs[0].steps, outs[0].status) == (0, Status.MAX_STEPS)
         np.testing.assert_allclose(outs[0].value, bowl(outs[0].params), rtol=1e-6)
+        np.testing.assert_array_equal(outs[0].history, [outs[0].value])
 
 
 class TestRecords:
-    def test_no_steps_evaluate_once(self):
-        out = rv.minimize(bowl, START, SGD(0.25), steps=0)
-        assert (out.steps, out.status, out.value) == (0, Status.MAX_STEPS, float(bowl(START)))
-        np.testing.assert_array_equal(out.params, START)
-        np.testing.assert_array_equal(out.history, [out.value])
-
-    @pytest.mark.parametrize("every", [5, 100])
-    def test_every_so_many_steps(self, every):
-        # 40 steps are more than one segment, and 5 divides none.
+    def test_every_so_many_steps(self):
+        # 40 steps are more than one segment, and the last one is no multiple of 7.
         values, _ = loop(bowl, START, SGD(0.25), 40)
-        out = rv.minimize(bowl, START, SGD(0.25), steps=40, record_every=every)
-        np.testing.assert_array_equal(out.history_steps, np.arange(0, 41, every))
-        np.testing.assert_array_equal(out.history, values[::every])
-
-    def test_no_history_is_no_history(self):
-        out = rv.minimize(bowl, START, SGD(0.25), steps=12, record_every=0)
-        assert out.history.shape == out.history_steps.shape == (0,)
-        assert out.value == float(bowl(out.params))
+        out = rv.minimize(bowl, START, SGD(0.25), steps=40, record_every=7)
+        np.testing.assert_array_equal(out.history_steps, np.arange(0, 41, 7))
+        np.testing.assert_array_equal(out.history, values[::7])
+        assert out.value == values[-1]
 
     def test_the_history_ends_where_the_trial_does(self):
-        out = rv.minimize(bowl, START, SGD(4.0), steps=2000, stop=rv.Diverged(1e20))
+        out = rv.minimize(bowl, START, SGD(4.0), steps=12, stop=rv.Diverged(1e10))
         assert out.status == Status.DIVERGED
-        assert 1e20 < out.value < np.inf
+        assert 1e10 < out.value < np.inf
+        assert 0 < out.steps < 12
         assert out.value == out.history[-1]
         assert out.best_value == out.history[0] == float(bowl(START))
         assert len(out.history) == len(out.history_steps) == out.steps + 1
@@ -194,12 +182,10 @@ class TestRecords:
 
 class TestHygiene:
     def test_what_the_user_holds_stays_valid_and_unchanged(self):
-        params = {"x": jnp.asarray(START)}
-        kept = np.array(params["x"])
-        loss = lambda p: bowl(p["x"])  # noqa: E731
-        outs = [rv.minimize(loss, params, SGD(0.25), steps=12) for _ in range(2)]
-        np.testing.assert_array_equal(params["x"], kept)
-        np.testing.assert_array_equal(outs[0].params["x"], outs[1].params["x"])
+        params = jnp.asarray(START)
+        outs = [rv.minimize(bowl, params, SGD(0.25), steps=12) for _ in range(2)]
+        np.testing.assert_array_equal(params, START)
+        np.testing.assert_array_equal(outs[0].params, outs[1].params)
         host = START.copy()
         rv.minimize(bowl, host, SGD(0.25), steps=12)
         np.testing.assert_array_equal(host, START)

@@ -112,7 +112,7 @@ def _sweep(options: argparse.Namespace) -> int:
     progress = sys.stderr.isatty() if options.progress is None else options.progress
     with _refusing():
         results = job.run(progress)
-    if not results.steps.any() and not results.info["complete"]:
+    if all(status == "running" for status in results.status):
         job.folder.discard()
         return _complain("interrupted before any trial had ended; nothing was written.", 130)
     measures = job.measure(results)

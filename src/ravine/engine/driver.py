@@ -1,7 +1,8 @@
 """The host's side of the lanes: call the compiled program, watch, come back."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from time import perf_counter
 from typing import Any
 
@@ -41,6 +42,28 @@ def run(program: Program, operands: Operands, progress: "Progress") -> tuple[Car
         progress.interrupted = True
     progress.done(tally)
     return jax.device_get(carry), not progress.interrupted
+
+
+@contextmanager
+def compiling_ahead(groups: Sequence[tuple[Program, Operands]]) -> Iterator[list["Future[None]"]]:
+    """Compile the groups in turn on a thread of its own, so that one compiles while another runs.
+
+    Yields a future for each group. What goes wrong there goes wrong again, and is
+    reported, when the group runs.
+    """
+    x64 = jax.config.jax_enable_x64
+
+    def compile(program: Program, operands: Operands) -> None:
+        # Settings made by a context manager hold for one thread only: then there is no use.
+        if len(groups) > 1 and jax.config.jax_enable_x64 == x64:
+            with suppress(Exception):
+                advance(program, operands, empty(program, operands), np.int32(0))
+
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ravine-compile")
+    try:
+        yield [pool.submit(compile, *group) for group in groups]
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 class Progress:

@@ -11,7 +11,7 @@ import numpy as np
 from ravine.core.types import Transform
 from ravine.engine.batches import Batches
 from ravine.engine.door import check_batches, check_count, check_flag, check_optimizer, check_stop
-from ravine.engine.driver import run, watching
+from ravine.engine.driver import compiling_ahead, run, watching
 from ravine.engine.lanes import Carry
 from ravine.engine.plan import Plan, numbers_of, plan
 from ravine.engine.result import SweepResult
@@ -102,10 +102,12 @@ def sweep(
     plans = {name: lay_out(optimizer=opt) for name, opt in optimizers.items()}
     total = sum(p.program.trials for p in plans.values())
     carries, complete = {}, True
-    with watching(total, progress, "sweep") as watch:
-        for name, group in plans.items():
+    groups = [(p.program, p.operands) for p in plans.values()]
+    with watching(total, progress, "sweep") as watch, compiling_ahead(groups) as compiled:
+        for name, group, future in zip(plans, groups, compiled, strict=True):
             if complete:
-                carries[name], complete = run(group.program, group.operands, watch)
+                future.result()
+                carries[name], complete = run(*group, watch)
     info = {"seconds": perf_counter() - began, "complete": complete}
     return _collect(optimizers, plans, carries, kept, info)
 

@@ -115,13 +115,16 @@ def split(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def draw_layers(key: Any, widths: tuple[int, ...]) -> dict[str, Any]:
     """Random layers: normal kernels of variance 2 / fan_in, which ReLU preserves; zero biases."""
-    keys = jax.random.split(as_key(key), len(widths) - 1)
+    layers = list(zip(widths[:-1], widths[1:], strict=True))
+    ends = np.cumsum([fan_in * fan_out for fan_in, fan_out in layers])
+    # One draw for all kernels: each further one would cost a second of compilation.
+    normal = jnp.split(jax.random.normal(as_key(key), (int(ends[-1]),), float), ends[:-1])
     return {
         f"dense_{i}": {
-            "kernel": (2 / fan_in) ** 0.5 * jax.random.normal(k, (fan_in, fan_out), float),
+            "kernel": (2 / fan_in) ** 0.5 * normal[i].reshape(fan_in, fan_out),
             "bias": jnp.zeros(fan_out, float),
         }
-        for i, (k, fan_in, fan_out) in enumerate(zip(keys, widths, widths[1:], strict=False))
+        for i, (fan_in, fan_out) in enumerate(layers)
     }
 
 

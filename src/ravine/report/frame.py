@@ -21,6 +21,11 @@ class Window:
     high: float
     logarithmic: bool
 
+    @property
+    def beyond(self) -> float:
+        """A loss far above the range."""
+        return self.high * (self.high / self.low) if self.logarithmic else 2 * self.high - self.low
+
     def apply(self, ax: Any) -> None:
         """Set scale and limits of the vertical axis, with a margin."""
         if self.logarithmic:
@@ -103,6 +108,26 @@ def span(ax: Any, x: np.ndarray) -> None:
     else:
         margin = 0.03 * (high - low)
         ax.set_xlim(low - margin, high + margin)
+
+
+def running_median(history: np.ndarray, width: int) -> np.ndarray:
+    """The median of ``width`` records around each, of those there are; NaN where a curve is NaN.
+
+    >>> running_median(np.array([[1.0, 9.0, 2.0, np.nan]]), 3).tolist()
+    [[5.0, 2.0, 5.5, nan]]
+    """
+    known = np.where(np.isfinite(history), history, np.nan).astype(float)
+    if width < 2 or not known.size:
+        return known
+    before, after = (width - 1) // 2, width // 2
+    padded = np.pad(known, ((0, 0), (before, after)), constant_values=np.nan)
+    around = np.sort(np.lib.stride_tricks.sliding_window_view(padded, width, axis=1), axis=-1)
+    # NaN is sorted to the end, so the middle of the numbers is found by counting them.
+    count = np.sum(np.isfinite(around), axis=-1, keepdims=True)
+    last = np.maximum(count - 1, 0)
+    low, high = last // 2, np.minimum(count // 2, last)
+    middle = (np.take_along_axis(around, low, -1) + np.take_along_axis(around, high, -1)) / 2
+    return np.where(np.isfinite(known), middle[..., 0], np.nan)
 
 
 def norm_of(x: np.ndarray) -> Any:

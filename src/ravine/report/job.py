@@ -1,5 +1,6 @@
 """A sweep that the command line has checked: it runs, is measured, and is written down."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -8,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ravine.core.rule import show
 from ravine.engine.result import SweepResult
 from ravine.engine.sweep import sweep
 from ravine.optimizers import Optimizer
 from ravine.problems.problem import Problem
 from ravine.report import folder as files
+from ravine.report.choose import hyperparameters
 from ravine.report.measure import measure
 from ravine.report.pictures import curves_picture, main_hyperparameter, rate_picture
 from ravine.report.summary import Measures, columns, criterion, winners
@@ -44,7 +47,7 @@ class Job:
         width = max(map(len, self.sizes))
         counts = max(len(str(n)) for n in self.sizes.values())
         lines = [
-            f"  {name.ljust(width)}  {str(self.sizes[name]).rjust(counts)} x {optimizer}"
+            f"  {name.ljust(width)}  {str(self.sizes[name]).rjust(counts)} x {_short(optimizer)}"
             for name, optimizer in self.optimizers.items()
         ]
         return "\n".join([head, *lines])
@@ -98,9 +101,21 @@ class Job:
         common = {"results": results, "x": x, "title": f"{self.problem.name}, {len(results)} trials"}
         if x is None:
             return {}
+        batches = self.arguments["batches"]
+        smooth = 1 if batches is None or batches.size is None else 5
         name = "learning_rate.png" if x == "learning_rate" else "hyperparameter.png"
         own = None if y is results.values else y
         return {
             name: partial(rate_picture, y=own, label=label, **common),
-            "curves.png": partial(curves_picture, **common),
+            "curves.png": partial(curves_picture, smooth=smooth, **common),
         }
+
+
+def _short(optimizer: Optimizer) -> str:
+    """An optimizer with what differs from its defaults, and spaces without their fields' names."""
+    parts = [
+        f"{name}={re.sub(r'[a-z]+=', '', show(value))}"
+        for name, field in hyperparameters(type(optimizer)).items()
+        if (value := getattr(optimizer, name)) is not field.default
+    ]
+    return f"{type(optimizer).__name__}({', '.join(parts)})"

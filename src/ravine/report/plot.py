@@ -19,6 +19,7 @@ from ravine.report.frame import (
     optimizers_of,
     ravine_colours,
     readable,
+    running_median,
     span,
     window,
 )
@@ -82,6 +83,8 @@ def curves(
     color_by: str = "learning_rate",
     ax: Any = None,
     name: str | None = None,
+    most: int = 100,
+    smooth: int = 1,
     norm: Any = None,
     colorbar: bool = True,
 ) -> Any:
@@ -95,6 +98,8 @@ def curves(
         color_by: a hyperparameter, by its name in ``results.hyperparameters``.
         ax: the axes to draw on; a new figure by default.
         name: draw the trials of this optimizer only.
+        most: draw at most so many trials: the best, and others spread evenly over the colours.
+        smooth: draw the running median of so many records, which calms mini-batches.
         norm: the matplotlib norm of the colours, where several plots share one.
         colorbar: whether to draw a colour bar.
 
@@ -116,37 +121,42 @@ def curves(
 
     norm = norm_of(colour_values) if norm is None else norm
     mine = np.isfinite(colour_values) & (name is None or results.names == name)
-    ids = np.flatnonzero(mine)
-    history = np.where(np.isfinite(results.history), results.history, np.nan)
-    order = ids[np.argsort(np.where(np.isfinite(results.values), -results.values, -np.inf)[ids])]
+    ids = _spread(np.flatnonzero(mine), colour_values, results.values, most)
+    history = running_median(results.history[ids], smooth)
     view = window(history, results.history[:, :1])
-    steps = results.history_steps
-    lines, ends = [], []
-    for id in order:
-        known = np.isfinite(history[id])
-        line = np.column_stack([steps[known], history[id, known]])
+    lines, gone = [], []
+    for row, id in zip(history, ids, strict=True):
+        known = np.isfinite(row)
+        line = np.column_stack([results.history_steps[known], row[known]])
         if str(results.status[id]) == "diverged":
-            # It left for infinity; the picture takes it to its upper edge.
-            line = np.vstack([line, [results.steps[id], view.high]])
-            ends.append(len(lines))
+            # It left for infinity: the line goes on beyond the upper edge.
+            line = np.vstack([line, [results.steps[id], view.beyond]])
+            gone.append(len(lines))
         lines.append(line)
     cmap = ravine_colours()
-    shades = cmap(norm(colour_values[order]))
+    shades = cmap(norm(colour_values[ids]))
     many = len(lines)
     ax.add_collection(
         LineCollection(
             lines,
             colors=shades,
-            linewidths=1.2 if many <= 50 else 0.8,
-            alpha=float(np.clip(60 / max(many, 1), 0.2, 0.9)),
-            rasterized=many > 100,
-            capstyle="round",
+            linewidths=1.0 if many <= 50 else 0.7,
+            alpha=float(np.clip(60 / max(many, 1), 0.3, 0.9)),
+            rasterized=many > 50,
         )
     )
-    last = np.array([lines[i][-1] for i in ends]).reshape(-1, 2)
-    crosses = {"marker": "x", "s": 14, "linewidths": 0.8, "zorder": 3, "clip_on": False}
-    ax.scatter(last[:, 0], last[:, 1], color=shades[ends], **crosses)
-    ax.set_xlim(0, max(float(steps[-1]), 1.0))
+    ax.scatter(
+        results.steps[ids[gone]],
+        np.ones(len(gone)),
+        color=shades[gone],
+        marker="x",
+        s=14,
+        linewidths=0.8,
+        transform=ax.get_xaxis_transform(),
+        clip_on=False,
+        zorder=3,
+    )
+    ax.set_xlim(0, max(float(results.history_steps[-1]), 1.0))
     view.apply(ax)
     ax.set_xlabel("step")
     ax.set_ylabel("loss")
@@ -182,6 +192,18 @@ def _points(
     )
 
 
+def _spread(ids: np.ndarray, x: np.ndarray, values: np.ndarray, most: int) -> np.ndarray:
+    """At most ``most`` of the trials, the best among them, the worst first."""
+    if not ids.size:
+        return ids
+    value = np.where(np.isfinite(values), values, np.inf)
+    best = ids[np.argmin(value[ids])]
+    by_colour = ids[np.argsort(x[ids], kind="stable")]
+    places = np.linspace(0, ids.size - 1, min(max(most, 1), ids.size)).round().astype(int)
+    some = np.union1d(by_colour[places], [best])
+    return some[np.argsort(-value[some], kind="stable")]
+
+
 def _best(
     ax: Any, x: np.ndarray, y: np.ndarray, mine: np.ndarray, view: Window, name: str, style: Any
 ) -> None:
@@ -190,7 +212,7 @@ def _best(
     ids = np.flatnonzero(mine & np.isfinite(y))
     if ids.size:
         best = ids[np.argmin(y[ids])]
-        label += f": best {y[best]:.3g} at {x[best]:.2g}"
+        label += f"\nbest {y[best]:.3g} at {x[best]:.2g}"
         if view.low <= y[best] <= view.high:
             ring = {"facecolors": style["color"], "edgecolors": "black", "marker": style["marker"]}
             ax.scatter(x[best], y[best], s=60, linewidths=1.1, zorder=4, **ring)

@@ -62,7 +62,9 @@ class AddDecayedWeights(Transform):
         params: Params | None = None,
         **extra: Any,
     ) -> tuple[Updates, AddDecayedWeightsState]:
-        check_params("AddDecayedWeights", params)
+        # Under a mask that leaves nothing, both trees may be None and nothing is missing.
+        if jax.tree.leaves(updates):
+            check_params("AddDecayedWeights", params)
         decay = value_at(self.weight_decay, state.count)
 
         def leaf(g: Any, p: Any) -> jax.Array:
