@@ -17,6 +17,7 @@ from ravine import optimizers as ro
 from ravine import transforms as rt
 from ravine.core.types import Transform
 from ravine.interop.optax import FromOptax, from_optax
+from ravine.transforms.chain import snake_case
 
 
 class Entry(NamedTuple):
@@ -65,7 +66,9 @@ def tree_of(make: Callable[[tuple[int, ...], Any], Any], *dtypes: Any) -> Any:
     }
 
 
-def random_tree(rng: np.random.Generator, *dtypes: Any, steps: int | None = None, spread: float = 0.0) -> Any:
+def random_tree(
+    rng: np.random.Generator, *dtypes: Any, steps: int | None = None, spread: float = 0.0
+) -> Any:
     """Normal numbers, their magnitudes spread over ``10**-spread`` to ``10**spread``."""
     lead = () if steps is None else (steps,)
 
@@ -81,69 +84,98 @@ def random_tree(rng: np.random.Generator, *dtypes: Any, steps: int | None = None
     return tree_of(make, *dtypes)
 
 
-def alike(name: str, cls: Any, factory: Any, *, complex: bool = True, skip: int = 0, **fields: Any) -> Entry:
-    """An entry whose Optax counterpart takes the same arguments."""
+def alike(name: str, *, complex: bool = True, skip: int = 0, **fields: Any) -> Entry:
+    """An entry whose Optax counterpart has the same name, in snake case, and arguments."""
+    stem = name.partition("-")[0]
+    cls = getattr(ro, stem, None) or getattr(rt, stem)
+    factory = getattr(optax, "noisy_sgd" if stem == "NoisySGD" else snake_case(stem))
     return Entry(name, cls(**fields), partial(factory, **fields), complex, skip)
 
 
+RATE: Any = {"learning_rate": 0.1}
+SMALL: Any = {"learning_rate": 1e-3}
+FALLING: Any = {"learning_rate": inverse_time}
+# Optax writes a complex moment into such a slot, and loses its imaginary part.
+TRACE32: Any = {"accumulator_dtype": "float32", "complex": False}
+MU32: Any = {"mu_dtype": "float32", "complex": False}
+UNCORRECTED: Any = {"bias_correction_mu": False, "bias_correction_nu": False}
+
 OPTIMIZERS = [
-    alike("SGD", ro.SGD, optax.sgd, learning_rate=0.1),
-    alike("SGD-momentum", ro.SGD, optax.sgd, learning_rate=0.1, momentum=0.9),
-    alike("SGD-nesterov", ro.SGD, optax.sgd, learning_rate=inverse_time, momentum=0.5, nesterov=True),
-    alike("SGD-float32", ro.SGD, optax.sgd, learning_rate=0.1, momentum=0.9, accumulator_dtype="float32", complex=False),
-    alike("NoisySGD", ro.NoisySGD, optax.noisy_sgd, learning_rate=0.1, eta=2.0, gamma=0.1, key=3),
-    alike("Adagrad", ro.Adagrad, optax.adagrad, learning_rate=0.1),
-    alike("Adagrad-eps", ro.Adagrad, optax.adagrad, learning_rate=inverse_time, initial_accumulator_value=1.0, eps=1e-3),
-    alike("Adadelta", ro.Adadelta, optax.adadelta, learning_rate=1.0, complex=False),
-    alike("Adadelta-decay", ro.Adadelta, optax.adadelta, learning_rate=0.5, rho=0.95, eps=1e-3, weight_decay=0.1, weight_decay_mask=matrices, complex=False),
-    alike("RMSProp", ro.RMSProp, optax.rmsprop, learning_rate=0.1),
-    alike("RMSProp-momentum", ro.RMSProp, optax.rmsprop, learning_rate=inverse_time, decay=0.99, eps=1e-3, initial_scale=1.0, momentum=0.9),
-    alike("RMSProp-nesterov", ro.RMSProp, optax.rmsprop, learning_rate=0.1, eps_in_sqrt=False, momentum=0.9, nesterov=True, bias_correction=True),
-    alike("RMSProp-centered", ro.RMSProp, optax.rmsprop, learning_rate=0.1, centered=True, eps=1e-3),
-    alike("Adam", ro.Adam, optax.adam, learning_rate=1e-3),
-    alike("Adam-eps", ro.Adam, optax.adam, learning_rate=inverse_time, b1=0.5, b2=0.9, eps=1e-3, eps_root=1e-4),
-    alike("Adam-nesterov", ro.Adam, optax.adam, learning_rate=0.1, mu_dtype="float32", nesterov=True, complex=False),
-    alike("NAdam", ro.NAdam, optax.nadam, learning_rate=1e-3),
-    alike("AdamW", ro.AdamW, optax.adamw, learning_rate=1e-3, weight_decay=0.1),
-    alike("AdamW-mask", ro.AdamW, optax.adamw, learning_rate=inverse_time, weight_decay=0.1, mask=matrices, nesterov=True),
-    alike("AMSGrad", ro.AMSGrad, optax.amsgrad, learning_rate=1e-3),
-    alike("AMSGrad-paper", ro.AMSGrad, optax.amsgrad, learning_rate=0.1, b2=0.9, eps_root=1e-4, mu_dtype="float32", bias_correction_mu=False, bias_correction_nu=False, complex=False),
-    alike("Adamax", ro.Adamax, optax.adamax, learning_rate=1e-3),
-    alike("Adamax-eps", ro.Adamax, optax.adamax, learning_rate=inverse_time, b1=0.5, b2=0.9, eps=1e-3),
+    alike("SGD", **RATE),
+    alike("SGD-momentum", **RATE, momentum=0.9),
+    alike("SGD-nesterov", **FALLING, momentum=0.5, nesterov=True),
+    alike("SGD-float32", **RATE, momentum=0.9, **TRACE32),
+    alike("NoisySGD", **RATE, eta=2.0, gamma=0.1, key=3),
+    alike("Adagrad", **RATE),
+    alike("Adagrad-eps", **FALLING, initial_accumulator_value=1.0, eps=1e-3),
+    # Optax squares complex numbers here, where we square their magnitudes.
+    alike("Adadelta", learning_rate=1.0, complex=False),
+    alike(
+        "Adadelta-decay",
+        **RATE,
+        rho=0.95,
+        eps=1e-3,
+        weight_decay=0.1,
+        weight_decay_mask=matrices,
+        complex=False,
+    ),
+    alike("RMSProp", **RATE),
+    alike("RMSProp-momentum", **FALLING, decay=0.99, eps=1e-3, initial_scale=1.0, momentum=0.9),
+    alike(
+        "RMSProp-nesterov",
+        **RATE,
+        eps_in_sqrt=False,
+        momentum=0.9,
+        nesterov=True,
+        bias_correction=True,
+    ),
+    alike("RMSProp-centered", **RATE, centered=True, eps=1e-3),
+    alike("Adam", **SMALL),
+    alike("Adam-eps", **FALLING, b1=0.5, b2=0.9, eps=1e-3, eps_root=1e-4),
+    alike("Adam-nesterov", **RATE, nesterov=True, **MU32),
+    alike("NAdam", **SMALL),
+    alike("AdamW", **SMALL, weight_decay=0.1),
+    alike("AdamW-mask", **FALLING, weight_decay=0.1, mask=matrices, nesterov=True),
+    alike("AMSGrad", **SMALL),
+    alike("AMSGrad-paper", **RATE, b2=0.9, eps_root=1e-4, **UNCORRECTED, **MU32),
+    alike("Adamax", **SMALL),
+    alike("Adamax-eps", **FALLING, b1=0.5, b2=0.9, eps=1e-3),
 ]
 
 TRANSFORMS = [
-    alike("Identity", rt.Identity, optax.identity),
-    alike("SetToZero", rt.SetToZero, optax.set_to_zero),
-    alike("Scale", rt.Scale, optax.scale, step_size=-0.3),
-    alike("ScaleByLearningRate", rt.ScaleByLearningRate, optax.scale_by_learning_rate, learning_rate=0.3),
-    alike("ScaleByLearningRate-up", rt.ScaleByLearningRate, optax.scale_by_learning_rate, learning_rate=inverse_time, flip_sign=False),
-    alike("ScaleByLearningRate-none", rt.ScaleByLearningRate, optax.scale_by_learning_rate),
-    alike("ScaleBySchedule", rt.ScaleBySchedule, optax.scale_by_schedule, step_size_fn=inverse_time),
-    alike("ScaleByAdam", rt.ScaleByAdam, optax.scale_by_adam),
-    alike("ScaleByAmsgrad", rt.ScaleByAmsgrad, optax.scale_by_amsgrad),
-    alike("ScaleByAdamax", rt.ScaleByAdamax, optax.scale_by_adamax),
-    alike("ScaleByRms", rt.ScaleByRms, optax.scale_by_rms),
-    alike("ScaleByStddev", rt.ScaleByStddev, optax.scale_by_stddev, eps=1e-3),
-    alike("ScaleByStddev-corrected", rt.ScaleByStddev, optax.scale_by_stddev, eps_in_sqrt=False, bias_correction=True, skip=1),
-    alike("ScaleByRss", rt.ScaleByRss, optax.scale_by_rss),
-    alike("ScaleByAdadelta", rt.ScaleByAdadelta, optax.scale_by_adadelta, complex=False),
-    alike("Trace", rt.Trace, optax.trace, decay=0.9),
-    alike("Trace-nesterov", rt.Trace, optax.trace, decay=0.5, nesterov=True, accumulator_dtype="float32", complex=False),
-    alike("Ema", rt.Ema, optax.ema, decay=0.9),
-    alike("Ema-biased", rt.Ema, optax.ema, decay=0.5, debias=False, accumulator_dtype="float32", complex=False),
-    alike("AddDecayedWeights", rt.AddDecayedWeights, optax.add_decayed_weights, weight_decay=0.1),
-    alike("AddDecayedWeights-mask", rt.AddDecayedWeights, optax.add_decayed_weights, weight_decay=inverse_time, mask=matrices),
-    alike("AddNoise", rt.AddNoise, optax.add_noise, eta=0.1, gamma=0.55, key=1),
-    alike("Clip", rt.Clip, optax.clip, max_delta=0.5, complex=False),
-    alike("ClipByBlockRms", rt.ClipByBlockRms, optax.clip_by_block_rms, threshold=0.5),
-    alike("ClipByGlobalNorm", rt.ClipByGlobalNorm, optax.clip_by_global_norm, max_norm=10.0),
-]  # fmt: skip
+    alike("Identity"),
+    alike("SetToZero"),
+    alike("Scale", step_size=-0.3),
+    alike("ScaleByLearningRate", **RATE),
+    alike("ScaleByLearningRate-up", **FALLING, flip_sign=False),
+    alike("ScaleByLearningRate-none"),
+    alike("ScaleBySchedule", step_size_fn=inverse_time),
+    alike("ScaleByAdam"),
+    alike("ScaleByAmsgrad"),
+    alike("ScaleByAdamax"),
+    alike("ScaleByRms"),
+    alike("ScaleByStddev", eps=1e-3),
+    alike("ScaleByStddev-corrected", eps_in_sqrt=False, bias_correction=True, skip=1),
+    alike("ScaleByRss"),
+    alike("ScaleByAdadelta", complex=False),
+    alike("Trace", decay=0.9),
+    alike("Trace-nesterov", decay=0.5, nesterov=True, **TRACE32),
+    alike("Ema", decay=0.9),
+    alike("Ema-biased", decay=0.5, debias=False, **TRACE32),
+    alike("AddDecayedWeights", weight_decay=0.1),
+    alike("AddDecayedWeights-mask", weight_decay=inverse_time, mask=matrices),
+    alike("AddNoise", eta=0.1, gamma=0.55, key=1),
+    alike("Clip", max_delta=0.5, complex=False),
+    alike("ClipByBlockRms", threshold=0.5),
+    alike("ClipByGlobalNorm", max_norm=10.0),
+]
+
+FAST, SLOW = ro.SGD(0.1, momentum=0.9), ro.Adam(1e-3)
 
 WRAPPERS = [
     Entry(
         "Chain",
-        rt.chain(rt.ClipByGlobalNorm(1.0), rt.Trace(0.9), ro.Adam(1e-3)),
+        rt.chain(rt.ClipByGlobalNorm(1.0), rt.Trace(0.9), SLOW),
         lambda: optax.chain(optax.clip_by_global_norm(1.0), optax.trace(0.9), optax.adam(1e-3)),
     ),
     Entry(
@@ -153,7 +185,7 @@ WRAPPERS = [
     ),
     Entry(
         "Frozen",
-        rt.Frozen(ro.Adam(1e-3), ("pair*", "empty")),
+        rt.Frozen(SLOW, ("pair*", "empty")),
         lambda: optax.partition(
             {True: optax.set_to_zero(), False: optax.adam(1e-3)},
             {"layer": False, "pair": True, "empty": True, "nothing": None},
@@ -162,16 +194,16 @@ WRAPPERS = [
     Entry(
         "Partition",
         rt.Partition(
-            {"fast": ro.SGD(0.1, momentum=0.9), "slow": ro.Adam(1e-3), "still": rt.SetToZero()},
+            {"fast": FAST, "slow": SLOW, "still": rt.SetToZero()},
             {"*kernel": "slow", "empty": "still", "*": "fast"},
         ),
         lambda: optax.partition(
-            {"fast": optax.sgd(0.1, momentum=0.9), "slow": optax.adam(1e-3), "still": optax.set_to_zero()},
+            {"fast": optax.sgd(0.1, 0.9), "slow": optax.adam(1e-3), "still": optax.set_to_zero()},
             {"layer": "slow", "pair": "fast", "empty": "still", "nothing": None},
         ),
     ),
     Entry("FromOptax", from_optax(optax.lion, 1e-3, b1=0.95), partial(optax.lion, 1e-3, b1=0.95)),
-]  # fmt: skip
+]
 
 ENTRIES = [*OPTIMIZERS, *TRANSFORMS, *WRAPPERS]
 CLASSES = [e for e in ENTRIES if "-" not in e.name]

@@ -134,10 +134,10 @@ def test_double_precision_is_kept_where_it_is_and_only_there(entry, rng):
 @pytest.mark.parametrize(
     ("make", "find"),
     [
-        (lambda d: ro.SGD(0.1, momentum=0.9, accumulator_dtype=d), lambda s: s.trace.trace),
+        (lambda d: ro.SGD(0.1, momentum=0.9, accumulator_dtype=d), lambda s: s.trace_state.trace),
         (lambda d: ro.Adam(0.1, mu_dtype=d), lambda s: s.scale_by_adam.mu),
         (lambda d: ro.AMSGrad(0.1, mu_dtype=d), lambda s: s.scale_by_amsgrad.mu),
-        (lambda d: rt.chain(rt.Ema(0.9, accumulator_dtype=d)), lambda s: s.ema.ema),
+        (lambda d: rt.chain(rt.Ema(0.9, accumulator_dtype=d)), lambda s: s.ema_state.ema),
     ],
     ids=["SGD", "Adam", "AMSGrad", "Ema"],
 )

@@ -38,6 +38,9 @@ PATHS = [
 ]
 
 
+LABELS = Layer("fast", "still")
+
+
 def biases(params: Any) -> Any:
     """A mask by name, as one writes it in JAX."""
     return jax.tree_util.tree_map_with_path(lambda path, _: "bias" in str(path[-1]), params)
@@ -131,9 +134,7 @@ def test_a_frozen_leaf_has_no_state_and_a_zero_update_whatever_its_gradient():
     assert shapes == [(), (3,)]
     bad = {**PARAMS, "encoder": jax.tree.map(lambda x: x * jnp.nan, PARAMS["encoder"])}
     updates, _ = optimizer.update(bad, state, PARAMS)
-    chex.assert_trees_all_equal(
-        updates["encoder"], jax.tree.map(jnp.zeros_like, PARAMS["encoder"])
-    )
+    chex.assert_trees_all_equal(updates["encoder"], jax.tree.map(jnp.zeros_like, PARAMS["encoder"]))
     alone = steps(ro.Adam(0.1), PARAMS["head"], [PARAMS["head"]])[0]
     chex.assert_trees_all_equal(updates["head"], alone)
 
@@ -161,8 +162,8 @@ def test_everything_and_nothing_can_be_frozen():
     "labels",
     [
         {"head/*": "slow", "*bias": "still", "*": "fast"},
-        {"encoder": [Layer("fast", "still"), None, Layer("fast", "still")], "head": "slow"},
-        lambda p: {"encoder": [Layer("fast", "still"), None, Layer("fast", "still")], "head": "slow"},
+        {"encoder": [LABELS, None, LABELS], "head": "slow"},
+        lambda p: {"encoder": [LABELS, None, LABELS], "head": "slow"},
         lambda p: {"head/*": "slow", "*bias": "still", "*": "fast"},
     ],
     ids=["globs", "tree", "function", "function-of-globs"],

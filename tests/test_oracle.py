@@ -50,7 +50,9 @@ def error(ours: Any, theirs: Any, skip: int) -> float:
     """The largest difference at a step, over the largest magnitude at that step."""
     jax.tree.map(lambda a, b: chex.assert_trees_all_equal_shapes_and_dtypes(a, b), ours, theirs)
     x, y = (
-        np.concatenate([np.reshape(leaf, (STEPS, -1)) for leaf in jax.tree.leaves(u)], axis=1)[skip:]
+        np.concatenate([np.reshape(leaf, (STEPS, -1)) for leaf in jax.tree.leaves(u)], axis=1)[
+            skip:
+        ]
         for u in (ours, theirs)
     )
     assert np.isfinite(x).all()

@@ -145,7 +145,7 @@ def test_a_momentum_of_zero_is_a_number_and_absent_momentum_is_none():
     chex.assert_trees_all_equal(steps(absent, g[0], g), steps(zero, g[0], g))
     assert jax.tree.structure(absent) != jax.tree.structure(zero)
     assert absent.init(g[0])._fields == ("scale_by_learning_rate",)
-    assert zero.init(g[0])._fields == ("trace", "scale_by_learning_rate")
+    assert zero.init(g[0])._fields == ("trace_state", "scale_by_learning_rate")
 
 
 # Trap 5: structure is hashable, and equal structure is one program.
@@ -287,9 +287,7 @@ def test_extra_arguments_that_nobody_needs_are_ignored(entry, rng):
     params = random_tree(rng, np.float32)
     extra = {"value": 1.0, "value_fn": lambda p: 0.0, "grad": params, "unheard_of": "x"}
     with promotion(entry):
-        jax.eval_shape(
-            lambda p: entry.rule.update(p, entry.rule.init(p), p, **extra)[0], params
-        )
+        jax.eval_shape(lambda p: entry.rule.update(p, entry.rule.init(p), p, **extra)[0], params)
 
 
 # Trap 11: Optax and Flax see what they know.

@@ -85,18 +85,15 @@ class TestGrid:
         assert results.info["seconds"] > 0
         assert 0 < results.info["occupancy"] <= 1
 
-    @pytest.mark.parametrize(
-        ("lanes", "keep", "every"), [(1, "best", 1), (32, 3, 1), (8, 0, 0)], ids=str
-    )
+    @pytest.mark.parametrize(("lanes", "keep", "every"), [(1, 0, 0), (32, 3, 1)], ids=str)
     def test_width_and_bookkeeping_change_nothing(self, results, lanes, keep, every):
         other = grid(lanes=lanes, keep=keep, record_every=every)
         assert other.info["lanes"] == lanes
         np.testing.assert_array_equal(other.steps, results.steps)
         assert other.status.tolist() == results.status.tolist()
         np.testing.assert_allclose(other.values, results.values, rtol=1e-4, atol=1e-9)
-        kept = {"best": 1}.get(keep, keep)
-        assert other.kept_ids.tolist() == other.ranking[:kept].tolist()
-        assert other.params.shape == (kept, 2)
+        assert other.kept_ids.tolist() == other.ranking[:keep].tolist()
+        assert other.params.shape == (keep, 2)
         for place, id in enumerate(other.kept_ids):
             np.testing.assert_array_equal(other[id].params, other.params[place])
             np.testing.assert_allclose(other[id].params, results[id].params, rtol=1e-4, atol=1e-6)
@@ -327,12 +324,12 @@ def hurdle(x, args):
     return bowl(x) + jnp.where(x[0] < 4, fate, 0.0)
 
 
-@pytest.mark.parametrize("watched", [True, False])
-def test_whatever_is_not_finite_is_diverged_and_never_best(watched):
+@pytest.mark.parametrize(("watched", "keep"), [(True, "best"), (False, 4)])
+def test_whatever_is_not_finite_is_diverged_and_never_best(watched, keep):
     # Without Diverged() the trials go on to the end, and are told apart there.
     stop = rv.Diverged() if watched else rv.GradNorm(0.0)
     out = rv.sweep(
-        hurdle, START, SGD(0.25), args=rv.Grid([1, 2, 0, 3]), stop=stop, steps=6, keep=4, lanes=2
+        hurdle, START, SGD(0.25), args=rv.Grid([1, 2, 0, 3]), stop=stop, steps=6, keep=keep, lanes=2
     )
     assert [str(s) for s in out.status] == ["diverged", "diverged", "max_steps", "diverged"]
     assert out.ranking.tolist() == out.kept_ids.tolist() == [2]
@@ -349,7 +346,6 @@ def test_whatever_is_not_finite_is_diverged_and_never_best(watched):
 def named():
     optimizers = {
         "sgd": SGD(rv.Grid([0.125, 0.25])),
-        "adam": rv.Adam(rv.LogUniform(0.1, 1.0)),
         "slow": SGD(rv.schedules.Linear(0.0, rv.Uniform(0.1, 0.2), rv.IntUniform(2, 4))),
     }
     return optimizers, rv.sweep(bowl, START, optimizers, trials=4, steps=6, keep=5, lanes=4)
@@ -358,7 +354,7 @@ def named():
 class TestNamed:
     def test_a_dict_is_one_sweep_with_a_column(self, named):
         optimizers, out = named
-        assert out.names.tolist() == ["sgd"] * 4 + ["adam"] * 4 + ["slow"] * 4
+        assert out.names.tolist() == ["sgd"] * 4 + ["slow"] * 4
         assert out.columns()["optimizer"].tolist() == out.names.tolist()
         h = out.hyperparameters
         assert list(h) == [
@@ -367,26 +363,24 @@ class TestNamed:
             "learning_rate.transition_steps",
         ]
         np.testing.assert_array_equal(h["learning_rate"][:4], np.float32([0.125, 0.25] * 2))
-        assert np.isnan(h["learning_rate"][8:]).all()
-        assert np.isnan(h["learning_rate.transition_steps"][:8]).all()
+        assert np.isnan(h["learning_rate"][4:]).all()
+        assert np.isnan(h["learning_rate.transition_steps"][:4]).all()
         assert out.templates == optimizers
 
     def test_a_trial_has_its_own_optimizer_with_short_numbers(self, named):
         _, out = named
-        assert out[1].optimizer == SGD(0.25)
-        adam, slow = out[5], out[9]
-        assert adam.name == "adam"
-        assert list(adam.hyperparameters) == ["learning_rate"]
-        rate = adam.optimizer.learning_rate
-        assert repr(rate) == str(np.float32(rate))
-        assert 0.1 <= rate <= 1.0
+        assert (out[1].name, out[1].optimizer) == ("sgd", SGD(0.25))
+        slow = out[5]
+        assert slow.name == "slow"
+        rate, length = slow.hyperparameters.values()
+        assert slow.optimizer == SGD(rv.schedules.Linear(0.0, rate, int(length)))
         assert type(slow.optimizer.learning_rate.transition_steps) is int
-        assert 2 <= slow.optimizer.learning_rate.transition_steps <= 4
+        assert length in (2, 3, 4)
+        assert repr(rate) == str(np.float32(rate))
+        assert 0.1 <= rate <= 0.2
 
     def test_the_best_of_all_are_kept(self, named):
         _, out = named
         assert out.kept_ids.tolist() == out.ranking[:5].tolist()
-        np.testing.assert_allclose(
-            [bowl(p) for p in out.params], out.values[out.kept_ids], rtol=1e-5
-        )
-        assert out.best.name == "sgd"
+        want = [bowl(p) for p in out.params]
+        np.testing.assert_allclose(out.values[out.kept_ids], want, rtol=1e-5)

@@ -142,7 +142,9 @@ def test_a_key_given_at_update_wins_and_changes_no_state():
     draws = np.concatenate([first, second]).ravel()
     assert len(set(draws.tolist())) == draws.size
     for i in range(3):
-        chex.assert_trees_all_equal_shapes_and_dtypes(jax.tree.map(lambda x, i=i: x[i], after), state)
+        chex.assert_trees_all_equal_shapes_and_dtypes(
+            jax.tree.map(lambda x, i=i: x[i], after), state
+        )
     np.testing.assert_array_equal(
         jax.random.key_data(after.rng_key[0]), jax.random.key_data(state.rng_key)
     )
@@ -220,7 +222,7 @@ def test_weight_decay_needs_the_parameters_and_says_so():
 
 
 def test_states_show_the_rate_and_the_decay_of_the_last_step():
-    optimizer = ro.AdamW(lambda t: 0.5 / (1 + t), weight_decay=lambda t: 0.1 * (t + 1))
+    optimizer = ro.AdamW(lambda t: 1 / (2 + 2 * t), weight_decay=lambda t: (t + 1) / 10)
     params = jnp.ones(1)
     state = optimizer.init(params)
     for expected in ((0.5, 0.1), (0.25, 0.2)):
@@ -235,8 +237,8 @@ def test_states_show_the_rate_and_the_decay_of_the_last_step():
 def test_a_chain_names_its_states_and_an_insertion_renames_none():
     short = rt.chain(rt.Trace(0.9), ro.Adam(0.1)).init(jnp.ones(1))
     long = rt.chain(rt.Clip(1.0), rt.Trace(0.9), rt.Trace(0.5), ro.Adam(0.1)).init(jnp.ones(1))
-    assert short._fields == ("trace", "adam")
-    assert long._fields == ("clip", "trace", "trace_2", "adam")
+    assert short._fields == ("trace_state", "adam")
+    assert long._fields == ("clip", "trace_state", "trace_2", "adam")
     assert type(long.adam) is type(short.adam)
     assert isinstance(long, tuple)
 

@@ -143,7 +143,8 @@ def _parser() -> Parser:
         formatter_class=wide,
         allow_abbrev=False,
     )
-    parser.add_argument("--version", action="version", version=f"ravine {sys.modules['ravine'].__version__}")
+    version = f"ravine {sys.modules['ravine'].__version__}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     sweep = commands.add_parser(

@@ -18,9 +18,9 @@ def check_matches(name: str, tree: Any, other_name: str, other: Any) -> None:
     if structure != jax.tree.structure(other):
         mine, theirs = set(leaf_paths(tree)), set(leaf_paths(other))
         what = (
-            f"{name} lacks {_some(theirs - mine)}"
+            f"{_some(theirs - mine)} is missing from {name}"
             if theirs - mine
-            else f"{name} has {_some(mine - theirs)}, which {other_name} lacks"
+            else f"{_some(mine - theirs)} is in {name} alone"
             if mine - theirs
             else f"{name} is a {type(tree).__name__} where {other_name} is a "
             f"{type(other).__name__}, or a container inside differs in kind"

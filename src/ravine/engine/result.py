@@ -205,4 +205,8 @@ def load(path: Any) -> SweepResult:
         FileNotFoundError: if there is no such file.
         ValueError: if it is something else, or from a newer version.
     """
-    return SweepResult(**read(path))
+    data = read(path)
+    names = [f.name for f in fields(SweepResult)]
+    if set(data) != set(names):
+        raise ValueError(f"{path} is not a saved sweep: it holds {sorted(data)}, not {names}.")
+    return SweepResult(**data)

@@ -41,11 +41,11 @@ def write(data: dict[str, Any], path: Any) -> None:
     meta = json.dumps({"format": _FORMAT, "results": described})
     part = path.with_name(path.name + ".part")
     try:
-        with open(part, "wb") as file:
+        with part.open("wb") as file:
             np.savez_compressed(file, meta=np.array(meta), **arrays)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, path)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -58,7 +58,7 @@ def read(path: Any) -> dict[str, Any]:
         ValueError: if it is something else, or from a newer version.
     """
     path = Path(path) if Path(path).exists() else _npz(path)
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         try:
             with np.load(file, allow_pickle=False) as archive:
                 meta = json.loads(str(archive["meta"]))
@@ -83,6 +83,8 @@ def _encode(x: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"value": x}
     if isinstance(x, float):
         return {"float": repr(float(x))}  # JSON has no infinity
+    if isinstance(x, np.dtype):
+        return {"dtype": x.name}
     if isinstance(x, np.ndarray | np.generic | jax.Array):
         return _encode_array(x, arrays)
     if isinstance(x, dict):
@@ -91,11 +93,12 @@ def _encode(x: Any, arrays: dict[str, np.ndarray]) -> Any:
         name = type(x).__name__
         return {"namedtuple": [name, list(x._fields), [_encode(v, arrays) for v in x]]}
     if isinstance(x, list | tuple):
-        return {type(x).__name__: [_encode(v, arrays) for v in x]}
+        kind = "list" if isinstance(x, list) else "tuple"
+        return {kind: [_encode(v, arrays) for v in x]}
     if is_rule(x) and type(x).__module__.startswith("ravine."):
         inside = {f.name: _encode(getattr(x, f.name), arrays) for f in fields(x)}
         return {"rule": [type(x).__module__, type(x).__qualname__, inside]}
-    leaves = jax.tree.leaves(x)
+    leaves = [] if is_rule(x) else jax.tree.leaves(x)
     if leaves and all(isinstance(leaf, np.ndarray | jax.Array) for leaf in leaves):
         return _encode(dict(zip(leaf_paths(x), leaves, strict=True)), arrays)
     return {"opaque": getattr(x, "__qualname__", None) or repr(x)}
@@ -106,6 +109,7 @@ def _encode_array(x: Any, arrays: dict[str, np.ndarray]) -> Any:
     if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
         arrays[name] = np.asarray(jax.random.key_data(x))
         return {"key": name}
+    described = {"array": name} | ({"scalar": True} if isinstance(x, np.generic) else {})
     x = np.asarray(x)
     if x.dtype == object:  # words: names and statuses
         arrays[name] = np.array([str(v) for v in x.ravel()] or [""])
@@ -113,9 +117,9 @@ def _encode_array(x: Any, arrays: dict[str, np.ndarray]) -> Any:
         return {"words": [name, list(x.shape), "status" if status else "str"]}
     if x.dtype.kind == "V":  # bfloat16 and its like, which .npz does not know
         arrays[name] = x.view(np.dtype(f"u{x.dtype.itemsize}"))
-        return {"array": name, "dtype": x.dtype.name}
+        return described | {"dtype": x.dtype.name}
     arrays[name] = x
-    return {"array": name}
+    return described
 
 
 def _decode(d: Any, arrays: dict[str, np.ndarray]) -> Any:
@@ -124,9 +128,11 @@ def _decode(d: Any, arrays: dict[str, np.ndarray]) -> Any:
         return x
     if kind == "float":
         return float(x)
+    if kind == "dtype":
+        return jax.numpy.dtype(x)
     if kind == "array":
-        array = arrays[x]
-        return array.view(jax.numpy.dtype(d["dtype"])) if "dtype" in d else array
+        array = arrays[x].view(jax.numpy.dtype(d["dtype"])) if "dtype" in d else arrays[x]
+        return array[()] if "scalar" in d else array
     if kind == "key":
         return jax.random.wrap_key_data(arrays[x])
     if kind == "words":

@@ -85,7 +85,7 @@ def _classes(names: str) -> dict[str, type[Optimizer]]:
                 f"The optimizers are {', '.join(known)}."
             )
         if not label.isidentifier():
-            raise ValueError(f"{shortened(label)} cannot name an optimizer: use letters and digits.")
+            raise ValueError(f"{shortened(label)} cannot name an optimizer: use letters only.")
         if label in chosen:
             raise ValueError(f"{label} is there twice: give one a name of its own, other={name}.")
         chosen[label] = known[name]
@@ -120,9 +120,8 @@ def _owners(setting: Setting, classes: dict[str, type[Optimizer]]) -> list[str]:
     if not owners:
         known = list(dict.fromkeys(f for label in asked for f in hyperparameters(classes[label])))
         raise ValueError(
-            f"{setting}: {' and '.join(asked)} {'has' if len(asked) == 1 else 'have'} no "
-            f"hyperparameter {shortened(setting.field)}.{closest(setting.field, known)} "
-            f"There are {', '.join(known)}."
+            f"{setting}: there is no hyperparameter {shortened(setting.field)} in "
+            f"{', '.join(asked)}.{closest(setting.field, known)} There are {', '.join(known)}."
         )
     return owners
 
@@ -130,12 +129,22 @@ def _owners(setting: Setting, classes: dict[str, type[Optimizer]]) -> list[str]:
 def _value(setting: Setting, cls: type[Optimizer]) -> Any:
     """What stands in the field: a word as it is where the field is no number and no flag."""
     default = hyperparameters(cls)[setting.field].default
-    if setting.field in static_fields(cls) and not isinstance(default, bool | int):
+    if setting.field in _static(cls) and not isinstance(default, bool | int):
         return None if setting.value.lower() == "none" else setting.value
     try:
-        return parse(setting.value)
+        value = parse(setting.value)
     except ValueError as error:
         raise ValueError(f"{setting}: {error}") from None
+    if isinstance(default, bool) and not isinstance(value, bool):
+        raise ValueError(
+            f"{setting}: {setting.field} is true or false. To compare the two, name the optimizer "
+            f"twice: --optimizers on=NAME,off=NAME --set on.{setting.field}=true."
+        )
+    return value
+
+
+def _static(cls: Any) -> tuple[str, ...]:
+    return static_fields(cls)
 
 
 def _made(label: str, cls: type[Optimizer], fields: dict[str, Any]) -> Optimizer:
@@ -145,7 +154,8 @@ def _made(label: str, cls: type[Optimizer], fields: dict[str, Any]) -> Optimizer
     try:
         return cls(**fields)
     except (TypeError, ValueError) as error:
-        raise ValueError(str(error)) from None
+        where = "" if label == cls.__name__.lower() else f"{label}: "
+        raise ValueError(f"{where}{error}") from None
 
 
 def closest(word: str, known: Iterable[str]) -> str:

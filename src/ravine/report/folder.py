@@ -110,7 +110,7 @@ def write_params(path: Path, winners: Mapping[str, TrialResult]) -> None:
         leaves = zip(leaf_paths(trial.params), jax.tree.leaves(trial.params), strict=True)
         arrays |= {f"{name}/{path or 'params'}": np.asarray(leaf) for path, leaf in leaves}
     with open(path, "wb") as file:
-        np.savez(file, **_plain(arrays))  # type: ignore[arg-type]
+        np.savez(file, **_plain(arrays))
 
 
 def _plain(arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -98,9 +98,10 @@ class Job:
     def _pictures(self, results: SweepResult, measures: Measures) -> Writers:
         label, y = criterion(results, measures)
         x = main_hyperparameter(results)
-        common = {"results": results, "x": x, "title": f"{self.problem.name}, {len(results)} trials"}
         if x is None:
             return {}
+        title = f"{self.problem.name}, {len(results)} trials"
+        common: dict[str, Any] = {"results": results, "x": x, "title": title}
         batches = self.arguments["batches"]
         smooth = 1 if batches is None or batches.size is None else 5
         name = "learning_rate.png" if x == "learning_rate" else "hyperparameter.png"

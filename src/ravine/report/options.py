@@ -68,8 +68,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--diverged-above",
         metavar="LOSS",
         type=_real,
-        help="a greater loss counts as diverged, as infinity and NaN do (default: 25 for digits, ten "
-        "times the loss of a guess; else none)",
+        help="a greater loss counts as diverged, as infinity and NaN do (default: 25 for digits, "
+        "ten times the loss of a guess; else none)",
     )
     out = parser.add_argument_group("what to write")
     add = out.add_argument

@@ -12,7 +12,7 @@ from ravine.engine.result import SweepResult
 from ravine.report.frame import hyperparameter, norm_of, optimizers_of, ravine_colours, readable
 from ravine.report.plot import curves, learning_rate
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -30,7 +30,8 @@ _CURVES = 80
 
 def main_hyperparameter(results: SweepResult) -> str | None:
     """What to draw against: the learning rate if it was varied, else the first that was."""
-    varied = [n for n, x in results.hyperparameters.items() if len(np.unique(x[np.isfinite(x)])) > 1]
+    columns = results.hyperparameters.items()
+    varied = [name for name, x in columns if len(np.unique(x[np.isfinite(x)])) > 1]
     if not varied or "learning_rate" in varied:
         return "learning_rate" if varied else None
     return varied[0]
@@ -110,7 +111,9 @@ def _figure(size: tuple[float, float]) -> Iterator[Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE, "backend": "agg"}):
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
         figure = Figure(figsize=size, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ravine.engine.result import SweepResult
+from ravine.report.band import Band
 from ravine.report.frame import (
     COLOURS,
     MARKERS,
@@ -60,7 +61,7 @@ def learning_rate(
     drawn = np.isfinite(across) & ended
     view = window(y[drawn & ~bad], results.history[:, :1] if own else None)
     names = optimizers_of(results)
-    outside = _Band(ax, len(names))
+    outside = Band(ax, len(names))
     for row, name in enumerate(names):
         mine = drawn & (results.names == name)
         style = {"color": COLOURS[row % len(COLOURS)], "marker": MARKERS[row % len(MARKERS)]}
@@ -124,7 +125,8 @@ def curves(
     ids = _spread(np.flatnonzero(mine), colour_values, results.values, most)
     history = running_median(results.history[ids], smooth)
     view = window(history, results.history[:, :1])
-    lines, gone = [], []
+    lines: list[np.ndarray] = []
+    gone: list[int] = []
     for row, id in zip(history, ids, strict=True):
         known = np.isfinite(row)
         line = np.column_stack([results.history_steps[known], row[known]])
@@ -218,43 +220,3 @@ def _best(
             ax.scatter(x[best], y[best], s=60, linewidths=1.1, zorder=4, **ring)
     # An empty artist for the legend: a marker at full strength, however many there are.
     ax.scatter([], [], s=30, linewidths=0, label=label, **style)
-
-
-class _Band:
-    """A band above the axes for the trials that have no place in them, a row an optimizer."""
-
-    def __init__(self, ax: Any, rows: int) -> None:
-        self._ax, self._rows, self._used = ax, rows, False
-        self._bottom, self._height = 1.02, min(0.03 + 0.03 * rows, 0.2)
-
-    def mark(self, x: np.ndarray, row: int, marker: str, colour: Any) -> None:
-        """Put markers at ``x`` in a row of the band."""
-        if not x.size:
-            return
-        self._used = True
-        height = self._bottom + self._height * (self._rows - row - 0.5) / self._rows
-        self._ax.scatter(
-            x,
-            np.full(x.shape, height),
-            s=12,
-            marker=marker,
-            color=colour,
-            linewidths=0.8,
-            alpha=float(np.clip(100 / x.size, 0.3, 0.9)),
-            transform=self._ax.get_xaxis_transform(),
-            clip_on=False,
-            zorder=3,
-        )
-
-    def label(self, text: str) -> None:
-        """Draw the band and its name, if anything is in it."""
-        if not self._used:
-            return
-        from matplotlib.patches import Rectangle
-
-        ax, middle = self._ax, self._bottom + self._height / 2
-        frame = Rectangle((0, self._bottom), 1, self._height, transform=ax.transAxes)
-        frame.set(facecolor="0.93", edgecolor="none", clip_on=False, zorder=0)
-        ax.add_patch(frame)
-        placed = {"transform": ax.transAxes, "ha": "right", "va": "center"}
-        ax.text(-0.012, middle, text, fontsize="small", **placed)

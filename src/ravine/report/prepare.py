@@ -62,7 +62,7 @@ def prepare(options: Any) -> Job:
         "keep": "all" if total <= room else max(room, 1),
         "record_every": max(1, steps // 100, ceil(steps * total / _RECORDED)),
     }
-    path = options.output or Path("ravine-" + re.sub(r"[^\w.-]+", "-", problem.name))
+    path = options.output or Path("ravine-" + re.sub(r"[^\w.-]+", "-", problem.name).strip("-"))
     return Job(
         problem=problem,
         optimizers=optimizers,
@@ -82,9 +82,7 @@ def _start(problem: Problem) -> Any:
         raise ValueError(f"{problem.name}: init failed: {type(error).__name__}: {error}") from error
 
 
-def _usual_trials(
-    problem: Problem, optimizers: Mapping[str, Optimizer], seeds: Any
-) -> int | None:
+def _usual_trials(problem: Problem, optimizers: Mapping[str, Optimizer], seeds: Any) -> int | None:
     """``None``, for as many as the grids make, if nothing is left to chance but seeds."""
     drawn_start = problem.has_init_function and seeds is None
     for optimizer in optimizers.values():

@@ -18,7 +18,7 @@ def criterion(results: SweepResult, measures: Measures) -> tuple[str, np.ndarray
 
 
 def best_of_each(results: SweepResult, measures: Measures, top: int) -> dict[str, list[int]]:
-    """The ids of the best ``top`` trials of every optimizer, best first, of those that ended well."""
+    """The ids of the best ``top`` trials of every optimizer that ended well, best first."""
     _, y = criterion(results, measures)
     ranked = results.ranking[np.isfinite(y[results.ranking])]
     order = ranked[np.lexsort((ranked, y[ranked]))]

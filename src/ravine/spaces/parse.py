@@ -94,7 +94,7 @@ def _space(text: str, node: ast.Call) -> Space:
     cls = FORMS[name]
     example = next(e for e in EXAMPLES if e.startswith(name + "("))
     if cls in (Choice, Grid):
-        return cls(_options(text, node, example))  # type: ignore[call-arg]
+        return cls(_options(text, node, example))
     args = [_number(text, x) for x in node.args]
     named = {str(k.arg): _number(text, k.value) for k in node.keywords}
     try:

@@ -16,7 +16,9 @@ class Chain(Transform):
 
     The state is a named tuple with a field a transform, named after its class, so that
     adding a transform renames nothing: ``state.scale_by_adam.mu``. A second transform of
-    the same class has ``_2`` behind its name. Write it ``chain(a, b, ...)``.
+    the same class has ``_2`` behind its name, and one whose own state has a field of that
+    name has ``_state`` behind it, so that a search by name finds one: ``state.trace_state.trace``.
+    Write it ``chain(a, b, ...)``.
     """
 
     transforms: tuple[Transform, ...]
@@ -31,7 +33,11 @@ class Chain(Transform):
 
     def init(self, params: Params) -> State:
         states = [t.init(params) for t in self.transforms]
-        return _state_class(part_names(self.transforms))(*states)
+        names = tuple(
+            f"{name}_state" if name in getattr(state, "_fields", ()) else name
+            for name, state in zip(part_names(self.transforms), states, strict=True)
+        )
+        return _state_class(names)(*states)
 
     def update(
         self, updates: Updates, state: State, params: Params | None = None, **extra: Any
