@@ -117,7 +117,9 @@ def main() -> None:
         "Optax by hand, jit(vmap(scan))": by_hand(problem, rates, keys, order, steps),
     }
     partial = {
-        "Optax, a jitted step in a loop": one_step_at_a_time(problem, rates[:few], keys[:few], order, steps),
+        "Optax, a jitted step in a loop": one_step_at_a_time(
+            problem, rates[:few], keys[:few], order, steps
+        ),
         "PyTorch eager": in_torch(problem, rates[:few], order, steps),
     }
     partial = {name: run for name, run in partial.items() if run is not None}

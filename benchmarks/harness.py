@@ -20,7 +20,9 @@ from ravine.core.text import table
 def arguments(description: str | None, repeats: int = 7) -> argparse.ArgumentParser:
     """A parser with the options that every benchmark has."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--repeats", type=int, default=repeats, help="rounds, each timing all (%(default)s)")
+    parser.add_argument(
+        "--repeats", type=int, default=repeats, help="rounds, each timing all (%(default)s)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here")
     parser.add_argument("--quick", action="store_true", help="a small problem: checks that it runs")
     return parser
@@ -49,7 +51,9 @@ def ratios(seconds: Mapping[str, list[float]], ours: str) -> dict[str, dict[str,
     return {
         name: {
             "seconds": statistics.median(times),
-            "times_ours": statistics.median(t / o for t, o in zip(times, seconds[ours], strict=True)),
+            "times_ours": statistics.median(
+                t / o for t, o in zip(times, seconds[ours], strict=True)
+            ),
             "lowest": min(t / o for t, o in zip(times, seconds[ours], strict=True)),
             "highest": max(t / o for t, o in zip(times, seconds[ours], strict=True)),
         }
@@ -57,7 +61,9 @@ def ratios(seconds: Mapping[str, list[float]], ours: str) -> dict[str, dict[str,
     }
 
 
-def report(title: str, figures: Mapping[str, Mapping[str, float]], path: Path | None, **more: Any) -> None:
+def report(
+    title: str, figures: Mapping[str, Mapping[str, float]], path: Path | None, **more: Any
+) -> None:
     """Print the ratios as a table; write them as JSON with machine, versions and commit."""
     print(f"\n{title}")
     rows = [[name, *row.values()] for name, row in figures.items()]

@@ -70,7 +70,8 @@ def main() -> None:
     options = arguments(__doc__, repeats=3).parse_args()
     rates = np.logspace(-4, -1, 4 if options.quick else 32).tolist()
     seconds = rounds(
-        {"ravine": lambda: train_ravine(rates), "optax": lambda: train_optax(rates)}, options.repeats
+        {"ravine": lambda: train_ravine(rates), "optax": lambda: train_optax(rates)},
+        options.repeats,
     )
     runs = options.repeats + 1
     report(

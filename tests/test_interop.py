@@ -42,7 +42,37 @@ class Warm(Schedule):
 
 def aliases() -> dict[str, Any]:
     """Every optimizer that Optax offers, by name, with the arguments that it cannot do without."""
-    names = ["adabelief", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamaxw", "adamw", "adan", "amsgrad", "fromage", "lamb", "lars", "lion", "nadam", "nadamw", "noisy_sgd", "novograd", "optimistic_adam_v2", "optimistic_gradient_descent", "polyak_sgd", "radam", "rmsprop", "rprop", "sgd", "sign_sgd", "signum", "sm3", "yogi"]
+    names = [
+        "adabelief",
+        "adadelta",
+        "adafactor",
+        "adagrad",
+        "adam",
+        "adamax",
+        "adamaxw",
+        "adamw",
+        "adan",
+        "amsgrad",
+        "fromage",
+        "lamb",
+        "lars",
+        "lion",
+        "nadam",
+        "nadamw",
+        "noisy_sgd",
+        "novograd",
+        "optimistic_adam_v2",
+        "optimistic_gradient_descent",
+        "polyak_sgd",
+        "radam",
+        "rmsprop",
+        "rprop",
+        "sgd",
+        "sign_sgd",
+        "signum",
+        "sm3",
+        "yogi",
+    ]
     needs = {"noisy_sgd": {"key": 0}, "polyak_sgd": {"max_learning_rate": 1.0}}
     found = {}
     for name in names:

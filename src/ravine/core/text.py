@@ -27,7 +27,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     widths = [max(len(row[j]) for row in cells) for j in range(len(header))]
     words = [all(isinstance(row[j], str) for row in rows) for j in range(len(header))]
     lines = [
-        "  ".join(c.ljust(w) if left else c.rjust(w) for c, w, left in zip(row, widths, words, strict=True))
+        "  ".join(
+            c.ljust(w) if left else c.rjust(w)
+            for c, w, left in zip(row, widths, words, strict=True)
+        )
         for row in cells
     ]
     return "\n".join(line.rstrip() for line in lines)

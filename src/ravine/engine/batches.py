@@ -41,7 +41,7 @@ class Batches:
         for path, leaf in zip(paths, leaves, strict=True):
             if not is_numeric(leaf):
                 raise TypeError(
-                    f"Batches: data at {path or 'the root'} is a {type(leaf).__name__}, not an array "
+                    f"Batches: data at {path or 'the root'} is a {type(leaf).__name__}, no array "
                     "of numbers. Give arrays, such as frame.to_numpy() for a DataFrame."
                 )
             if jnp.ndim(leaf) == 0:
@@ -110,7 +110,7 @@ def is_numeric(x: Any) -> bool:
     return isinstance(x, bool | int | float | complex | jax.Array)
 
 
-def take(data: Any, order: jax.Array | None, seed: jax.Array, step: jax.Array) -> Any:
+def take(data: Any, order: jax.Array | None, seed: Any, step: jax.Array) -> Any:
     """The batch of ``step``, for the seed's order; all the data without an order."""
     if order is None:
         return data

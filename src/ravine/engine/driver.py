@@ -16,14 +16,17 @@ _PERIOD = 0.25
 """Seconds between two looks at a running program."""
 
 
-def run(program: Program, operands: Operands, progress: "Progress") -> tuple[Carry, bool]:
+def run(
+    program: Program, operands: Operands, progress: "Progress", compiled: "Future[None]"
+) -> tuple[Carry, bool]:
     """Run all trials of one program; return the last carry and whether all have ended.
 
-    Ctrl-C ends the run early and returns what there is.
+    Ctrl-C ends the run early and returns what there is, also while it is being compiled.
     """
     carry, segments, calls = empty(program, operands), 1, 0
-    tally = Tally(*(np.zeros(()) for _ in Tally._fields))
+    tally = Tally(0, 0, np.inf, True)
     try:
+        compiled.result()
         while True:
             began = perf_counter()
             carry, pending = advance(program, operands, carry, np.int32(segments))
@@ -51,11 +54,11 @@ def compiling_ahead(groups: Sequence[tuple[Program, Operands]]) -> Iterator[list
     Yields a future for each group. What goes wrong there goes wrong again, and is
     reported, when the group runs.
     """
-    x64 = jax.config.jax_enable_x64
+    x64 = _x64()
 
     def compile(program: Program, operands: Operands) -> None:
         # Settings made by a context manager hold for one thread only: then there is no use.
-        if len(groups) > 1 and jax.config.jax_enable_x64 == x64:
+        if len(groups) > 1 and _x64() == x64:
             with suppress(Exception):
                 advance(program, operands, empty(program, operands), np.int32(0))
 
@@ -64,6 +67,10 @@ def compiling_ahead(groups: Sequence[tuple[Program, Operands]]) -> Iterator[list
         yield [pool.submit(compile, *group) for group in groups]
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _x64() -> bool:
+    return bool(np.dtype(jax.dtypes.canonicalize_dtype(float)).itemsize == 8)
 
 
 class Progress:

@@ -7,7 +7,7 @@ K steps of a segment, R records of a history, P a parameter's own axes.
 """
 
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,9 @@ from ravine.engine.trial import Abstract, Operands, Program, Trial, define, sett
 
 _RUNNING = Status.RUNNING.code
 _CODE_BITS = 8
+
+Buffer: TypeAlias = Any
+"""A JAX array; before the first segment and after the last, a NumPy array."""
 
 
 class Motion(NamedTuple):
@@ -48,19 +51,19 @@ class Moving(NamedTuple):
 class Kept(NamedTuple):
     """Final parameters: of the best k trials, best first, or of all N, by trial."""
 
-    ids: jax.Array  # (k,) int32, N where there is none
-    values: jax.Array  # (k,) float
+    ids: Buffer  # (k,) int32, N where there is none
+    values: Buffer  # (k,) float
     params: Any  # (k or N, *P)
 
 
 class Outputs(NamedTuple):
     """What is known of every trial; each leaf has a first axis N."""
 
-    values: jax.Array
-    best_values: jax.Array
-    steps: jax.Array
-    status: jax.Array
-    history: jax.Array  # (N, R)
+    values: Buffer
+    best_values: Buffer
+    steps: Buffer
+    status: Buffer
+    history: Buffer  # (N, R)
 
 
 class Carry(NamedTuple):
@@ -68,8 +71,8 @@ class Carry(NamedTuple):
 
     trial: Trial
     motion: Motion
-    next_id: jax.Array
-    segments: jax.Array
+    next_id: Buffer
+    segments: Buffer
     outputs: Outputs
     kept: Kept
 
@@ -77,10 +80,10 @@ class Carry(NamedTuple):
 class Tally(NamedTuple):
     """What the host reads between calls."""
 
-    finished: jax.Array
-    diverged: jax.Array
-    best: jax.Array
-    busy: jax.Array
+    finished: Buffer
+    diverged: Buffer
+    best: Buffer
+    busy: Buffer
 
 
 def empty(program: Program, operands: Operands) -> Carry:
@@ -90,7 +93,9 @@ def empty(program: Program, operands: Operands) -> Carry:
     records = program.steps // program.every + 1 if program.every else 0
     floating = motion.value.dtype
     count = n if program.keep is None else program.keep
-    held = jax.tree.map(lambda p: jax.ShapeDtypeStruct((count, *p.shape[1:]), p.dtype), motion.params)
+    held = jax.tree.map(
+        lambda p: jax.ShapeDtypeStruct((count, *p.shape[1:]), p.dtype), motion.params
+    )
     carry = Carry(
         trial=trial,
         motion=motion,
@@ -121,13 +126,15 @@ def _lane_shapes(program: Program, abstract: Abstract) -> Any:
 def _zeros(x: Any) -> Any:
     if not isinstance(x, jax.ShapeDtypeStruct):
         return x
-    if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         return jax.random.split(jax.random.key(0), x.shape) if x.shape else jax.random.key(0)
     return np.zeros(x.shape, x.dtype)
 
 
 @partial(jax.jit, static_argnums=0, donate_argnums=2)
-def advance(program: Program, operands: Operands, carry: Carry, segments: jax.Array) -> tuple[Carry, Tally]:
+def advance(
+    program: Program, operands: Operands, carry: Carry, segments: jax.Array
+) -> tuple[Carry, Tally]:
     """Run up to ``segments`` segments, fewer if every trial has ended."""
     last = carry.segments + segments
 
@@ -219,6 +226,8 @@ def _step(
 
     # The barriers keep the compiler from evaluating per element what holds for a whole lane.
     loss, grads = jax.lax.optimization_barrier(jax.value_and_grad(value_fn)(moving.params))
+    # For complex parameters JAX gives the conjugate of the direction of steepest ascent.
+    grads = jax.tree.map(jnp.conj, grads)
     updates, state = optimizer.update(
         grads, moving.state, moving.params,
         value=loss, grad=grads, value_fn=value_fn, key=jax.random.fold_in(key, 1),
@@ -288,9 +297,7 @@ def _write(program: Program, carry: Carry, moving: Moving, values: jax.Array) ->
     )
 
 
-def _keep(
-    program: Program, kept: Kept, motion: Motion, ids: jax.Array, ended: jax.Array
-) -> Kept:
+def _keep(program: Program, kept: Kept, motion: Motion, ids: jax.Array, ended: jax.Array) -> Kept:
     """Store the parameters of trials that ended: all of them, or the best k so far."""
     if program.keep == 0:
         return kept

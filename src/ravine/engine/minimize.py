@@ -83,8 +83,13 @@ def minimize(
 
     >>> import jax.numpy as jnp
     >>> import ravine as rv
-    >>> result = rv.minimize(lambda x: jnp.sum((x - 3) ** 2), jnp.zeros(2), rv.SGD(0.25),
-    ...                      steps=100, stop=rv.GradNorm(1e-5))
+    >>> result = rv.minimize(
+    ...     lambda x: jnp.sum((x - 3) ** 2),
+    ...     jnp.zeros(2),
+    ...     rv.SGD(0.25),
+    ...     steps=100,
+    ...     stop=rv.GradNorm(1e-5),
+    ... )
     >>> result.params.tolist(), str(result.status), result.steps
     ([2.999..., 2.999...], 'converged', 20)
     """

@@ -123,8 +123,9 @@ class SweepResult:
         ranking = self.ranking
         if not ranking.size:
             raise ValueError(
-                f"None of the {len(self)} trials ended with a finite loss. Possible causes: (a) every "
-                "learning rate is too large; (b) the loss is NaN at the start; (c) Ctrl-C came first."
+                f"None of the {len(self)} trials ended with a finite loss. Possible causes: (a) "
+                "every learning rate is too large; (b) the loss is NaN at the start; (c) Ctrl-C "
+                "came first."
             )
         return self[ranking[0]]
 

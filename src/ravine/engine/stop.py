@@ -82,7 +82,7 @@ class GradNorm(Stop):
 
 @rule
 class StepNorm(Stop):
-    r"""Converged when the next step would be no longer than ``tol``: :math:`\|u_t\|_2 \le` ``tol``."""
+    r"""Converged when the next step would be no longer: :math:`\|u_t\|_2 \le` ``tol``."""
 
     tol: NonNegative
 

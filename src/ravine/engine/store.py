@@ -42,7 +42,7 @@ def write(data: dict[str, Any], path: Any) -> None:
     part = path.with_name(path.name + ".part")
     try:
         with part.open("wb") as file:
-            np.savez_compressed(file, meta=np.array(meta), **arrays)
+            np.savez_compressed(file, **arrays, meta=np.array(meta))  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -106,7 +106,7 @@ def _encode(x: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 def _encode_array(x: Any, arrays: dict[str, np.ndarray]) -> Any:
     name = f"array_{len(arrays)}"
-    if isinstance(x, jax.Array) and jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
+    if isinstance(x, jax.Array) and jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key):
         arrays[name] = np.asarray(jax.random.key_data(x))
         return {"key": name}
     described = {"array": name} | ({"scalar": True} if isinstance(x, np.generic) else {})
@@ -134,7 +134,7 @@ def _decode(d: Any, arrays: dict[str, np.ndarray]) -> Any:
         array = arrays[x].view(jax.numpy.dtype(d["dtype"])) if "dtype" in d else arrays[x]
         return array[()] if "scalar" in d else array
     if kind == "key":
-        return jax.random.wrap_key_data(arrays[x])
+        return jax.random.wrap_key_data(jax.numpy.asarray(arrays[x]))
     if kind == "words":
         name, shape, what = x
         words = [Status(str(w)) if what == "status" else str(w) for w in arrays[name]]

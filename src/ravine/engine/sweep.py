@@ -95,9 +95,9 @@ def sweep(
     check_flag("progress", progress)
     lay_out = partial(
         plan, loss, init,
-        trials=trials, steps=steps, stop=check_stop(stop), batches=check_batches(batches), args=args,
-        key=key, seeds=seeds, lanes=lanes, keep=kept, record_every=record_every, has_aux=has_aux,
-        stochastic=stochastic,
+        trials=trials, steps=steps, stop=check_stop(stop), batches=check_batches(batches),
+        args=args, key=key, seeds=seeds, lanes=lanes, keep=kept, record_every=record_every,
+        has_aux=has_aux, stochastic=stochastic,
     )  # fmt: skip
     plans = {name: lay_out(optimizer=opt) for name, opt in optimizers.items()}
     total = sum(p.program.trials for p in plans.values())
@@ -106,8 +106,7 @@ def sweep(
     with watching(total, progress, "sweep") as watch, compiling_ahead(groups) as compiled:
         for name, group, future in zip(plans, groups, compiled, strict=True):
             if complete:
-                future.result()
-                carries[name], complete = run(*group, watch)
+                carries[name], complete = run(*group, watch, future)
     info = {"seconds": perf_counter() - began, "complete": complete}
     return _collect(optimizers, plans, carries, kept, info)
 
@@ -144,7 +143,9 @@ def _collect(
     waiting = sum(sizes.values()) - outputs.values.shape[0]
     names = np.repeat(np.array(list(sizes), dtype=object), list(sizes.values()))
     program = done[0]
-    executed = sum(int(c.segments) * p.segment * p.lanes for c, p in zip(carries.values(), done, strict=True))
+    executed = sum(
+        int(c.segments) * p.segment * p.lanes for c, p in zip(carries.values(), done, strict=True)
+    )
     # A trial of T steps takes T + 1 evaluations; one that is still running has taken T.
     useful = float(np.sum(outputs.steps + (outputs.status != Status.RUNNING.code)))
     ids, params = _kept(carries, sizes, kept)
@@ -202,11 +203,11 @@ def _kept(
 ) -> tuple[np.ndarray, Any]:
     """The ids and the stacked parameters that the groups kept, cut to the best of all."""
     offsets = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
-    ids, values = [], []
+    ids: list[np.ndarray] = []
+    values: list[np.ndarray] = []
     for name, carry in carries.items():
         if kept is None:
-            ended = carry.outputs.status != 0
-            group, held = np.arange(sizes[name]), ended
+            group, held = np.arange(sizes[name]), carry.outputs.status != 0
         else:
             group, held = carry.kept.ids, carry.kept.ids < sizes[name]
         ids.append(np.where(held, group + offsets[name], -1))
@@ -215,5 +216,7 @@ def _kept(
     order = np.flatnonzero(joined >= 0)
     if kept is not None:
         order = order[np.lexsort((joined[order], value[order]))][:kept]
-    params = jax.tree.map(lambda *xs: np.concatenate(xs)[order], *(c.kept.params for c in carries.values()))
+    params = jax.tree.map(
+        lambda *xs: np.concatenate(xs)[order], *(c.kept.params for c in carries.values())
+    )
     return joined[order], params

@@ -44,7 +44,7 @@ class Starts:
                     for path, x in zip(leaf_paths(self.params), leaves, strict=True)
                 )
                 raise ValueError(
-                    "Starts: every leaf needs the same first axis, which counts the starting points; "
+                    "Starts: every leaf needs the same first axis, which counts the starts; "
                     f"got {shapes or 'no leaves'}. Stack them: jax.vmap(init)(keys)."
                 )
 
@@ -107,7 +107,7 @@ class Abstract(NamedTuple):
 
     def operands(self) -> Operands:
         """Operands of shapes, for ``jax.eval_shape``."""
-        return jax.tree.unflatten(self.structure, self.leaves)  # type: ignore[no-any-return]
+        return jax.tree.unflatten(self.structure, self.leaves)
 
 
 def define(program: Program, operands: Operands, id: jax.Array) -> Trial:
@@ -122,7 +122,7 @@ def define(program: Program, operands: Operands, id: jax.Array) -> Trial:
 
 def settings(operands: Operands, trial: Trial) -> tuple[Any, Any, Any]:
     """The trial's own optimizer, args and stopping test."""
-    return fill(operands.template, trial.numbers)  # type: ignore[no-any-return]
+    return fill(operands.template, trial.numbers)
 
 
 def starting_point(program: Program, operands: Operands, trial: Trial) -> Any:

@@ -3,6 +3,7 @@
 import importlib.util
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def split(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def draw_layers(key: Any, widths: tuple[int, ...]) -> dict[str, Any]:
     """Random layers: normal kernels of variance 2 / fan_in, which ReLU preserves; zero biases."""
-    layers = list(zip(widths[:-1], widths[1:], strict=True))
+    layers = list(pairwise(widths))
     ends = np.cumsum([fan_in * fan_out for fan_in, fan_out in layers])
     # One draw for all kernels: each further one would cost a second of compilation.
     normal = jnp.split(jax.random.normal(as_key(key), (int(ends[-1]),), float), ends[:-1])

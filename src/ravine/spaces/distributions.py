@@ -56,7 +56,8 @@ class Uniform(Distribution):
     low: Real
     high: Real
 
-    __post_init__ = ordered
+    def __post_init__(self) -> None:
+        ordered(self)
 
     def bounds(self) -> tuple[Any, Any]:
         return self.low, self.high
@@ -77,7 +78,8 @@ class LogUniform(Distribution):
     low: Positive
     high: Positive
 
-    __post_init__ = ordered
+    def __post_init__(self) -> None:
+        ordered(self)
 
     def bounds(self) -> tuple[Any, Any]:
         return self.low, self.high
@@ -95,7 +97,8 @@ class Normal(Distribution):
     mean: Real = 0.0
     std: Positive = 1.0
 
-    __post_init__ = _single
+    def __post_init__(self) -> None:
+        _single(self)
 
     def bounds(self) -> tuple[Any, Any]:
         return -np.inf, np.inf
@@ -118,7 +121,8 @@ class IntUniform(Distribution):
 
     def __post_init__(self) -> None:
         ordered(self)
-        for name, x in (("low", self.low), ("high", self.high)):
+        ends: dict[str, Any] = {"low": self.low, "high": self.high}
+        for name, x in ends.items():
             if not jnp.issubdtype(np.result_type(x), np.integer):
                 raise TypeError(f"IntUniform: {name} must be a whole number, got {x!r}.")
             if not isinstance(x, jax.core.Tracer) and not -_LARGEST < int(x) < _LARGEST:
