@@ -333,5 +333,5 @@ def test_a_wrong_space_is_refused_where_it_is_written(make, error, text):
 def test_only_a_sweep_takes_spaces(opt):
     params = jnp.ones(2)
     state = opt.init(params)
-    with pytest.raises(TypeError, match="is a space, and only ravine.sweep draws from it"):
+    with pytest.raises(TypeError, match=r"is a space, and only ravine\.sweep draws"):
         opt.update(params, state, params)

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -137,9 +138,9 @@ class TestShown:
     def test_a_bar_shows_how_far_it_is(self, capsys):
         grid(progress=True, record_every=1)
         shown = capsys.readouterr().err
-        for part in ("20/20", "8 diverged", "best ", "trials/s"):
+        for part in ("20/20", "8 diverged", "best "):
             assert part in shown
-        assert shown.isprintable() or "\r" in shown
+        assert re.search("trials/s|s/ trials", shown)
 
     def test_without_progress_nothing_is_printed(self, capsys):
         grid(record_every=1)
@@ -190,24 +191,59 @@ class TestInterrupt:
         assert "No trial ended" in repr(out)
 
 
+def test_an_interrupt_before_the_second_program_keeps_the_first(named, monkeypatch):
+    optimizers, whole = named
+    original = driver.advance
+
+    def interrupted(program, operands, *args):
+        if "Linear" in repr(operands.template):
+            raise KeyboardInterrupt
+        return original(program, operands, *args)
+
+    monkeypatch.setattr(driver, "advance", interrupted)
+    out = rv.sweep(bowl, START, optimizers, trials=4, steps=6, keep=5, lanes=4)
+    np.testing.assert_array_equal(out.values[:4], whole.values[:4])
+    assert set(out.status[4:]) == {Status.RUNNING}
+    assert out.names.tolist() == whole.names.tolist()
+    assert out.kept_ids.tolist() == out.ranking.tolist()
+    assert set(out.kept_ids) == {0, 1, 2, 3}
+    assert not out.info["complete"]
+    assert 0 < out.info["occupancy"] <= 1
+
+
+TRACES = []
+
+
 def ridged(x, args):
+    TRACES.append(args)
     return bowl(x) + args["ridge"] * jnp.sum((x - 1) ** 2)
 
 
+def random_sweep(peak=3.0, low=0.5, ridge=2.0, tol=1.0, key=3):
+    schedule = rv.schedules.WarmupCosineDecay(
+        0.0, rv.LogUniform(0.1, peak), rv.IntUniform(1, 5), 20
+    )
+    opt = rv.chain(
+        rv.ScaleByAdam(b1=rv.Choice([low, 0.75]), b2=0.9), rv.ScaleByLearningRate(schedule)
+    )
+    stop = rv.GradNorm(rv.LogUniform(tol, 30.0)) | rv.Diverged()
+    return rv.sweep(
+        ridged, START, opt, args={"ridge": rv.Uniform(0.0, ridge)}, stop=stop, trials=9, steps=20,
+        lanes=4, keep="all", key=key,
+    )  # fmt: skip
+
+
 class TestRandom:
+    def test_other_ranges_trace_nothing_anew(self):
+        first = random_sweep()
+        traces = len(TRACES)
+        other = random_sweep(np.float32(4.0), 0.25, jnp.float32(1.0), 2, jax.random.key(8))
+        assert len(TRACES) == traces
+        for name, x in first.hyperparameters.items():
+            assert np.any(x != other.hyperparameters[name])
+
     def test_what_is_reported_is_what_was_used(self):
-        schedule = rv.schedules.WarmupCosineDecay(
-            0.0, rv.LogUniform(0.1, 3.0), rv.IntUniform(1, 5), 20
-        )
-        opt = rv.chain(
-            rv.ScaleByAdam(b1=rv.Choice([0.5, 0.75]), b2=0.9), rv.ScaleByLearningRate(schedule)
-        )
-        template = {"ridge": rv.Uniform(0.0, 2.0)}
-        stop = rv.GradNorm(rv.LogUniform(1.0, 30.0)) | rv.Diverged()
-        out = rv.sweep(
-            ridged, START, opt, args=template, stop=stop, trials=9, steps=20, lanes=4,
-            keep="all", key=3,
-        )  # fmt: skip
+        out = random_sweep()
         names = [
             "scale_by_adam.b1",
             "scale_by_learning_rate.learning_rate.peak_value",

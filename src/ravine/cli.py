@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ravine.report.options import add_options
 
@@ -53,7 +53,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Leave with status 2."""
-        self.exit(2, f"{self.prog}: error: {_one_line(message)}. Try '{self.prog} --help'.\n")
+        told = _one_line(f"{self.prog}: error: {message}. Try '{self.prog} --help'.")
+        self.exit(2, f"{told}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,7 +91,17 @@ def _complain(text: str, status: int) -> int:
 
 def _one_line(text: str) -> str:
     """``text`` with its line breaks and what no terminal shows made spaces."""
-    return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()
+    return _printable(re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip(), sys.stderr)
+
+
+def _printable(text: str, stream: Any) -> str:
+    """``text`` with an escape for every character that ``stream`` cannot hold."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def _say(*lines: str) -> None:
+    print(_printable("\n".join(lines), sys.stdout), flush=True)
 
 
 @contextmanager
@@ -108,7 +119,7 @@ def _sweep(options: argparse.Namespace) -> int:
 
     with _refusing():
         job = prepare(options)
-    print(job.announcement(), flush=True)
+    _say(job.announcement())
     progress = sys.stderr.isatty() if options.progress is None else options.progress
     with _refusing():
         results = job.run(progress)
@@ -116,10 +127,13 @@ def _sweep(options: argparse.Namespace) -> int:
         job.folder.discard()
         return _complain("interrupted before any trial had ended; nothing was written.", 130)
     measures = job.measure(results)
-    print("", summary(results, measures, options.top), "", tally(results), sep="\n", flush=True)
-    with _refusing():
-        names = job.write(results, measures)
-    print(f"Written to {job.folder.path}: {', '.join(names)}")
+    try:
+        with _refusing():
+            names = job.write(results, measures)
+    finally:
+        # Neither a full disk nor a closed pipe takes both the files and the table.
+        _say("", summary(results, measures, options.top), "", tally(results))
+    _say(f"Written to {job.folder.path}: {', '.join(names)}")
     if not results.info["complete"]:
         return _complain("interrupted; what there was by then is written.", 130)
     return 0
@@ -130,7 +144,7 @@ def _list(options: argparse.Namespace) -> int:
 
     texts = {"optimizers": optimizers_text, "problems": problems_text, "spaces": spaces_text}
     shown = [options.what] if options.what else list(texts)
-    print("\n\n".join(texts[what]() for what in shown))
+    _say("\n\n".join(texts[what]() for what in shown))
     return 0
 
 

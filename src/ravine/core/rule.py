@@ -55,7 +55,7 @@ def rule(cls: C) -> C:
     >>> jax.tree.map(lambda x: 2 * x, Descent(0.1, momentum=0.25))
     Descent(rate=0.2, momentum=0.5)
     """
-    own_check = cls.__dict__.get("__post_init__")
+    own_check = getattr(cls, "__post_init__", None)
 
     def __post_init__(self: Any) -> None:
         for name, kind in _kinds(cls).items():
@@ -64,7 +64,7 @@ def rule(cls: C) -> C:
             own_check(self)
 
     cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
-    if "__repr__" not in cls.__dict__:
+    if cls.__repr__ is object.__repr__:  # type: ignore[comparison-overlap]
         cls.__repr__ = _repr  # type: ignore[assignment,method-assign]
     cls.__is_rule__ = True  # type: ignore[attr-defined]
     cls.__eq__ = _eq  # type: ignore[assignment,method-assign]

@@ -11,25 +11,26 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core.numerics import as_key
-from ravine.core.paths import leaf_paths
+from ravine.core.paths import leaf_paths, path_name
 from ravine.core.types import Transform
 from ravine.engine.batches import Batches, is_numeric, take
-from ravine.engine.lanes import loss_inputs
+from ravine.engine.lane import loss_inputs
 from ravine.engine.stop import Diverged, Stop
 from ravine.engine.trial import Abstract, Operands, Program, define, settings, starting_point
-from ravine.spaces.sampling import canonical
+from ravine.spaces.sampling import canonical, is_space
 
 _MOST = 2**31 - 1
 """Trials and steps are counted in 32 bits."""
 
 
 def check_optimizer(name: str, optimizer: Any) -> Transform:
-    """Check that an argument is an optimizer of this package.
+    """Check that an argument is an optimizer of this package, made of single numbers.
 
     Raises:
-        TypeError: naming the argument and the likely fix.
+        TypeError, ValueError: naming the argument and the likely fix.
     """
     if isinstance(optimizer, Transform):
+        _check_single(name, optimizer)
         return optimizer
     hint = "Give one such as Adam(1e-3)."
     if isinstance(optimizer, type) and issubclass(optimizer, Transform):
@@ -77,8 +78,8 @@ def check_key(key: Any) -> jax.Array:
     """
     hint = "Give an integer seed or a key such as jax.random.key(0)."
     is_seed = isinstance(key, int | np.integer) and not isinstance(key, bool)
-    if is_seed and not -(2**63) <= int(key) < 2**63:
-        raise ValueError(f"key must lie within 64 bits, got {key}.")
+    if is_seed and not -(2**31) <= int(key) < 2**32:  # JAX would cut off the higher bits
+        raise ValueError(f"key must lie within 32 bits, got {key}. {hint}")
     if not is_seed and not isinstance(key, jax.Array | np.ndarray):
         raise TypeError(f"key must be a seed or a JAX random key, got {key!r}. {hint}")
     try:
@@ -102,7 +103,20 @@ def check_stop(stop: Any) -> Stop:
         raise TypeError(
             f"stop must be a stopping test such as GradNorm(1e-6) | Diverged(), got {stop!r}."
         )
+    _check_single("stop", stop)
     return stop
+
+
+def _check_single(name: str, rule: Any) -> None:
+    """Check that what could be a list of numbers to try was not given as an array."""
+    found = jax.tree_util.tree_flatten_with_path(rule, is_leaf=is_space)[0]
+    for path, leaf in found:
+        shape = () if is_space(leaf) else jnp.shape(leaf)
+        if shape and jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
+            raise ValueError(
+                f"{name}: {path_name(path)} is an array of shape {shape}, where one number is "
+                "needed. To try several, write a Grid([...]) and call sweep."
+            )
 
 
 def check_batches(batches: Any) -> Batches | None:
@@ -158,11 +172,11 @@ def split_init(init: Any) -> tuple[Callable[[jax.Array], Any] | None, Any]:
     """
     if callable(init) and jax.tree_util.all_leaves([init]):
         return init, None
-    check_params("params", init)
+    check_leaves("params", init)
     return None, canonical(init)
 
 
-def check_params(what: str, params: Any) -> None:
+def check_leaves(what: str, params: Any) -> None:
     """Check that every leaf can be a parameter: an array, or a number, of floats.
 
     Raises:
@@ -172,12 +186,12 @@ def check_params(what: str, params: Any) -> None:
         raise TypeError(f"{what} hold no arrays: there is nothing to optimize.")
     for path, leaf in zip(leaf_paths(params), jax.tree.leaves(params), strict=True):
         where = f"{what} at {path or 'the root'}"
-        if not is_numeric(leaf):
+        if not isinstance(leaf, jax.ShapeDtypeStruct) and not is_numeric(leaf):
             raise TypeError(
                 f"{where} is {leaf!r}, not an array. Keep only arrays in params: close over the "
                 "rest, or split it off (equinox.partition, flax.nnx.split)."
             )
-        dtype = jnp.result_type(leaf)
+        dtype = leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise TypeError(
                 f"{where} has dtype {dtype}; a gradient needs floats. Write 1.0 for 1, or convert "
@@ -225,23 +239,35 @@ def _check_function(name: str, function: Any, inputs: list[str], hint: str) -> N
 @lru_cache(maxsize=256)
 def _check_outputs(program: Program, abstract: Abstract, called: str) -> None:
     """Check it once for each structure: a loss is not traced anew for other numbers."""
+    made: list[Any] = []
+
+    def start(operands: Operands, id: jax.Array) -> None:
+        trial = define(program, operands, id)
+        made.append(jax.tree.map(_shape, starting_point(program, operands, trial)))
 
     def evaluate(operands: Operands, id: jax.Array) -> None:
         trial = define(program, operands, id)
         _, args, _ = settings(operands, trial)
         params = starting_point(program, operands, trial)
-        if program.init is not None:
-            check_params("the params that init makes", params)
-        zero = jnp.zeros((), jnp.int32)
-        batch = take(operands.data, operands.order, trial.seed, zero)
+        batch = take(operands.data, operands.order, trial.seed, jnp.zeros((), jnp.int32))
         inputs = loss_inputs(program, batch, args, trial.key)
-        _check_value(program.loss(params, *inputs), program.has_aux, called)
+        made.append(jax.tree.map(_shape, program.loss(params, *inputs)))
 
-    jax.eval_shape(evaluate, abstract.operands(), jnp.zeros((), jnp.int32))
+    # The results are looked at outside, so that a traceback does not go through JAX.
+    inputs = abstract.operands(), jnp.zeros((), jnp.int32)
+    if program.init is not None:
+        jax.eval_shape(start, *inputs)
+        check_leaves("the params that init makes", made.pop())
+    jax.eval_shape(evaluate, *inputs)
+    _check_value(made.pop(), program.has_aux, called)
+
+
+def _shape(x: Any) -> Any:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype) if isinstance(x, jax.Array) else x
 
 
 def _check_value(out: Any, has_aux: bool, called: str) -> None:
-    """Check what a loss returned while it was traced."""
+    """Check what a loss returned, arrays by their shapes."""
     if has_aux:
         if not (isinstance(out, tuple) and len(out) == 2):
             raise TypeError(
@@ -252,7 +278,7 @@ def _check_value(out: Any, has_aux: bool, called: str) -> None:
         raise TypeError(
             f"{called} must return a scalar, got {_shown(out)}. For (value, aux) say has_aux=True."
         )
-    real = isinstance(out, jax.Array) and jnp.issubdtype(out.dtype, jnp.floating)
+    real = isinstance(out, jax.ShapeDtypeStruct) and jnp.issubdtype(out.dtype, jnp.floating)
     if not real or out.shape:
         raise TypeError(
             f"{called} must return a real scalar array, got {_shown(out)}. Possible causes: (a) no "
@@ -263,7 +289,8 @@ def _check_value(out: Any, has_aux: bool, called: str) -> None:
 
 def _shown(out: Any) -> str:
     def leaf(x: Any) -> str:
-        return f"{x.dtype}{list(x.shape)}" if isinstance(x, jax.Array) else type(x).__name__
+        is_array = isinstance(x, jax.ShapeDtypeStruct)
+        return f"{x.dtype}{list(x.shape)}" if is_array else type(x).__name__
 
     return str(jax.tree.map(leaf, out)).replace("'", "")
 

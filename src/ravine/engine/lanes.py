@@ -13,39 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.core import tree
-from ravine.core.apply import apply_updates
 from ravine.engine.batches import take
-from ravine.engine.status import STATUSES, Status
-from ravine.engine.stop import Seen
-from ravine.engine.trial import Abstract, Operands, Program, Trial, define, settings, starting_point
-
-_RUNNING = Status.RUNNING.code
-_CODE_BITS = 8
+from ravine.engine.lane import CODE_BITS, RUNNING, Motion, Moving, begin, step
+from ravine.engine.status import Status
+from ravine.engine.trial import Abstract, Operands, Program, Trial
 
 Buffer: TypeAlias = Any
 """A JAX array; before the first segment and after the last, a NumPy array."""
-
-
-class Motion(NamedTuple):
-    """How far the lanes are, between segments; each leaf has a first axis B."""
-
-    params: Any
-    state: Any
-    stop_state: Any
-    step: jax.Array  # int32
-    value: jax.Array  # the loss at params; float
-    best_value: jax.Array  # the smallest finite value so far; float
-    status: jax.Array  # code of a Status; int8
-
-
-class Moving(NamedTuple):
-    """What a step changes in a lane, as little as can be; each leaf has a first axis B."""
-
-    params: Any
-    state: Any
-    stop_state: Any
-    ended: jax.Array  # 0 while running, else a status code + (j << 8); int32
 
 
 class Kept(NamedTuple):
@@ -105,7 +79,7 @@ def empty(program: Program, operands: Operands) -> Carry:
             values=np.full(n, np.nan, floating),
             best_values=np.full(n, np.nan, floating),
             steps=np.zeros(n, np.int32),
-            status=np.full(n, _RUNNING, np.int8),
+            status=np.full(n, RUNNING, np.int8),
             history=np.full((n, records), np.nan, floating),
         ),
         kept=Kept(np.full(count, n, np.int32), np.full(count, np.inf, floating), held),
@@ -119,8 +93,8 @@ def empty(program: Program, operands: Operands) -> Carry:
 @lru_cache(maxsize=256)
 def _lane_shapes(program: Program, abstract: Abstract) -> Any:
     ids = jax.ShapeDtypeStruct((program.lanes,), jnp.int32)
-    begin = partial(_begin, program)
-    return jax.eval_shape(jax.vmap(begin, in_axes=(None, 0)), abstract.operands(), ids)
+    mapped = jax.vmap(partial(begin, program), in_axes=(None, 0))
+    return jax.eval_shape(mapped, abstract.operands(), ids)
 
 
 def _zeros(x: Any) -> Any:
@@ -139,7 +113,7 @@ def advance(
     last = carry.segments + segments
 
     def busy(carry: Carry) -> jax.Array:
-        return (carry.next_id < program.trials) | jnp.any(carry.motion.status == _RUNNING)
+        return (carry.next_id < program.trials) | jnp.any(carry.motion.status == RUNNING)
 
     carry = jax.lax.while_loop(
         lambda c: (c.segments < last) & busy(c), partial(_segment, program, operands), carry
@@ -153,15 +127,15 @@ def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
     # Lanes in step share one batch, which is cheaper to fetch and to multiply with.
     one_batch = program.in_step or operands.order is None
     batch_of = partial(take, operands.data, operands.order)
-    step = jax.vmap(
-        partial(_step, program, operands), in_axes=(None if one_batch else 0, 0, 0, 0, None)
+    step_all = jax.vmap(
+        partial(step, program, operands), in_axes=(None if one_batch else 0, 0, 0, 0, None)
     )
-    clock = jnp.max(jnp.where(before.status == _RUNNING, before.step, 0))
+    clock = jnp.max(jnp.where(before.status == RUNNING, before.step, 0))
 
     def body(moving: Moving, j: jax.Array) -> tuple[Moving, jax.Array]:
         now = before.step + j
         batch = batch_of(0, clock + j) if one_batch else jax.vmap(batch_of)(trial.seed, now)
-        return step(batch, trial, moving, now, j)
+        return step_all(batch, trial, moving, now, j)
 
     moving = Moving(before.params, before.state, before.stop_state, before.status.astype(jnp.int32))
     js = jnp.arange(program.segment, dtype=jnp.int32)
@@ -171,13 +145,13 @@ def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
 
 def _refill(program: Program, operands: Operands, carry: Carry) -> Carry:
     """Hand the next ids of the queue to the idle lanes, in the order of the lanes."""
-    idle = carry.motion.status != _RUNNING
+    idle = carry.motion.status != RUNNING
     waiting = program.trials - carry.next_id
 
     def refilled(carry: Carry) -> tuple[Trial, Motion]:
         place = jnp.cumsum(idle, dtype=jnp.int32) - 1
         fresh = idle & (place < waiting)
-        trial, motion = jax.vmap(partial(_begin, program, operands))(carry.next_id + place)
+        trial, motion = jax.vmap(partial(begin, program, operands))(carry.next_id + place)
         return jax.tree.map(partial(_pick, fresh), (trial, motion), (carry.trial, carry.motion))
 
     # Lanes in step begin together; others as soon as they are idle.
@@ -189,79 +163,14 @@ def _refill(program: Program, operands: Operands, carry: Carry) -> Carry:
     return carry._replace(trial=trial, motion=motion, next_id=carry.next_id + taken)
 
 
-def _begin(program: Program, operands: Operands, id: jax.Array) -> tuple[Trial, Motion]:
-    """A trial and its lane before the first step."""
-    trial = define(program, operands, id)
-    optimizer, _, stop = settings(operands, trial)
-    params = tree.copy(starting_point(program, operands, trial))
-    motion = Motion(
-        params=params,
-        state=optimizer.init(params),
-        stop_state=stop.init(),
-        step=jnp.zeros((), jnp.int32),
-        value=jnp.full((), jnp.nan, float),
-        best_value=jnp.full((), jnp.nan, float),
-        status=jnp.full((), _RUNNING, jnp.int8),
-    )
-    return trial, motion
-
-
-def _step(
-    program: Program,
-    operands: Operands,
-    batch: Any,
-    trial: Trial,
-    moving: Moving,
-    step: jax.Array,
-    j: jax.Array,
-) -> tuple[Moving, jax.Array]:
-    """Evaluate one lane at its point; stop there, or take the step."""
-    optimizer, args, stop = settings(operands, trial)
-    key = jax.random.fold_in(jax.random.fold_in(trial.key, 1), step)
-    inputs = loss_inputs(program, batch, args, key)
-
-    def value_fn(params: Any) -> Any:
-        out = program.loss(params, *inputs)
-        return out[0] if program.has_aux else out
-
-    # The barriers keep the compiler from evaluating per element what holds for a whole lane.
-    loss, grads = jax.lax.optimization_barrier(jax.value_and_grad(value_fn)(moving.params))
-    # For complex parameters JAX gives the conjugate of the direction of steepest ascent.
-    grads = jax.tree.map(jnp.conj, grads)
-    updates, state = optimizer.update(
-        grads, moving.state, moving.params,
-        value=loss, grad=grads, value_fn=value_fn, key=jax.random.fold_in(key, 1),
-    )  # fmt: skip
-    value = loss.astype(jnp.result_type(float))
-    code, stop_state = stop.test(Seen(value, grads, updates, step), moving.stop_state)
-    spent = jnp.where(jnp.isfinite(value), Status.MAX_STEPS.code, Status.DIVERGED.code)
-    code = jnp.where((code == 0) & (step >= program.steps), spent, code.astype(jnp.int32))
-
-    running = moving.ended == 0
-    code, go = jax.lax.optimization_barrier((code, running & (code == 0)))
-    # A lane that has stopped keeps its parameters; its states are never looked at again.
-    moved = Moving(
-        params=tree.where(go, apply_updates(moving.params, updates), moving.params),
-        state=state,
-        stop_state=stop_state,
-        ended=jnp.where(running & (code != 0), code + (j << _CODE_BITS), moving.ended),
-    )
-    return moved, value
-
-
-def loss_inputs(program: Program, batch: Any, args: Any, key: jax.Array) -> tuple[Any, ...]:
-    """What the loss takes after the parameters, as far as it was asked for."""
-    return tuple(x for x in (batch, args) if x is not None) + ((key,) if program.stochastic else ())
-
-
 def _write(program: Program, carry: Carry, moving: Moving, values: jax.Array) -> Carry:
     """Read out the segment's (K, B) values; lanes without a trial write nowhere."""
     n, before, outputs = program.trials, carry.motion, carry.outputs
-    alive = before.status == _RUNNING
+    alive = before.status == RUNNING
     ids = jnp.where(alive, carry.trial.id, n)
-    status = (moving.ended & ((1 << _CODE_BITS) - 1)).astype(jnp.int8)
-    ended = alive & (status != _RUNNING)
-    last = jnp.where(ended, moving.ended >> _CODE_BITS, program.segment - 1)
+    status = (moving.ended & ((1 << CODE_BITS) - 1)).astype(jnp.int8)
+    ended = alive & (status != RUNNING)
+    last = jnp.where(ended, moving.ended >> CODE_BITS, program.segment - 1)
 
     js = jnp.arange(program.segment, dtype=jnp.int32)[:, None]
     values = jnp.where(alive[None] & (js <= last[None]), values, jnp.nan)
@@ -336,7 +245,7 @@ def _tally(carry: Carry, busy: jax.Array) -> Tally:
     status, values = carry.outputs.status, carry.outputs.values
     good = (status == Status.CONVERGED.code) | (status == Status.MAX_STEPS.code)
     return Tally(
-        finished=jnp.sum(status != _RUNNING, dtype=jnp.int32),
+        finished=jnp.sum(status != RUNNING, dtype=jnp.int32),
         diverged=jnp.sum(status == Status.DIVERGED.code, dtype=jnp.int32),
         best=jnp.min(jnp.where(good & jnp.isfinite(values), values, jnp.inf), initial=jnp.inf),
         busy=busy,
@@ -347,6 +256,3 @@ def _pick(condition: jax.Array, new: Any, old: Any) -> Any:
     """``new`` where the (leading axes') condition holds, else ``old``."""
     shape = condition.shape + (1,) * (new.ndim - condition.ndim)
     return jnp.where(condition.reshape(shape), new, old)
-
-
-__all__ = ["STATUSES", "Carry", "Tally", "advance", "empty"]

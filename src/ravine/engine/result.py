@@ -107,7 +107,8 @@ class SweepResult:
     def ranking(self) -> np.ndarray:
         """The ids of the trials that ended well, best first: by final loss, then by id.
 
-        A diverged or failed trial and one whose loss is infinite or NaN is not ranked.
+        A trial that diverged, failed or had not ended is not ranked, nor is one whose loss
+        is infinite or NaN.
         """
         allowed = np.array([s in RANKED for s in self.status], bool) & np.isfinite(self.values)
         order = np.argsort(self.values, kind="stable")

@@ -6,7 +6,7 @@ are reported belong together. Tolerances are leaves, so they can be swept.
 """
 
 from functools import cached_property
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, ClassVar, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -160,50 +160,6 @@ class MaxSteps(Stop):
         return _when(_reached(seen.step, self.n), Status.MAX_STEPS, seen), state
 
 
-@rule
-class Either(Stop):
-    """Stops when one of two tests does, with the status of the first that did."""
-
-    first: Any
-    second: Any
-
-    def __post_init__(self) -> None:
-        _check_tests(self)
-
-    def init(self) -> Any:
-        return self.first.init(), self.second.init()
-
-    def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
-        a, first = self.first.test(seen, state[0])
-        b, second = self.second.test(seen, state[1])
-        return jnp.where(a > 0, a, b), (first, second)
-
-    def __repr__(self) -> str:
-        return f"({self.first!r} | {self.second!r})"
-
-
-@rule
-class Both(Stop):
-    """Stops when two tests do at the same step, with the graver of their statuses."""
-
-    first: Any
-    second: Any
-
-    def __post_init__(self) -> None:
-        _check_tests(self)
-
-    def init(self) -> Any:
-        return self.first.init(), self.second.init()
-
-    def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
-        a, first = self.first.test(seen, state[0])
-        b, second = self.second.test(seen, state[1])
-        return jnp.where((a > 0) & (b > 0), jnp.maximum(a, b), 0).astype(jnp.int8), (first, second)
-
-    def __repr__(self) -> str:
-        return f"({self.first!r} & {self.second!r})"
-
-
 def _reached(count: jax.Array, n: Any) -> jax.Array:
     """Whether an integer count has come to ``n``, which may be a float."""
     n = jnp.asarray(concrete(n))
@@ -211,13 +167,59 @@ def _reached(count: jax.Array, n: Any) -> jax.Array:
     return count.astype(dtype) >= n.astype(dtype)
 
 
-def _check_tests(pair: Any) -> None:
-    for test in (pair.first, pair.second):
-        if not isinstance(test, Stop):
-            raise TypeError(
-                f"| and & join stopping tests such as GradNorm(1e-6), got {test!r}. "
-                "A comparison belongs into a test: Target(1e-3), not value < 1e-3."
-            )
+class Pair(Stop):
+    """Two tests, both kept up to date, and how to join what they say."""
+
+    first: Any
+    second: Any
+    sign: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        for test in (self.first, self.second):
+            if not isinstance(test, Stop):
+                raise TypeError(
+                    f"| and & join stopping tests such as GradNorm(1e-6), got {test!r}. "
+                    "A comparison belongs into a test: Target(1e-3), not value < 1e-3."
+                )
+
+    def init(self) -> Any:
+        return self.first.init(), self.second.init()
+
+    def join(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        """Return the code of both from the codes of each."""
+        raise NotImplementedError
+
+    def test(self, seen: Seen, state: Any) -> tuple[jax.Array, Any]:
+        a, first = self.first.test(seen, state[0])
+        b, second = self.second.test(seen, state[1])
+        return self.join(a, b).astype(jnp.int8), (first, second)
+
+    def __repr__(self) -> str:
+        return f"({self.first!r} {self.sign} {self.second!r})"
+
+
+@rule
+class Either(Pair):
+    """Stops when one of two tests does, with the status of the first that did."""
+
+    first: Any
+    second: Any
+    sign = "|"
+
+    def join(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        return jnp.where(a > 0, a, b)
+
+
+@rule
+class Both(Pair):
+    """Stops when two tests do at the same step, with the graver of their statuses."""
+
+    first: Any
+    second: Any
+    sign = "&"
+
+    def join(self, a: jax.Array, b: jax.Array) -> jax.Array:
+        return jnp.where((a > 0) & (b > 0), jnp.maximum(a, b), 0)
 
 
 __all__ = ["Diverged", "GradNorm", "MaxSteps", "Plateau", "StepNorm", "Stop", "Target"]

@@ -116,17 +116,18 @@ def _named(optimizer: Any) -> dict[str, Transform]:
         return {"": check_optimizer("optimizer", optimizer)}
     if not optimizer:
         raise ValueError("optimizer is an empty dict: name at least one, {'adam': Adam(1e-3)}.")
-    return {str(n): check_optimizer(f"optimizer[{n!r}]", o) for n, o in optimizer.items()}
+    named = {str(n): check_optimizer(f"optimizer[{n!r}]", o) for n, o in optimizer.items()}
+    if len(named) < len(optimizer):
+        raise ValueError(f"optimizer has two entries of the same name: {list(optimizer)}.")
+    return named
 
 
 def _keep_count(keep: Any) -> int | None:
-    if keep == "all":
-        return None
-    if keep == "best":
-        return 1
-    if isinstance(keep, str):
+    if not isinstance(keep, str):
+        return check_count("keep", keep, 0)
+    if keep not in ("best", "all"):
         raise ValueError(f'keep must be "best", "all" or a number of trials, got {keep!r}.')
-    return check_count("keep", keep, 0)
+    return 1 if keep == "best" else None
 
 
 def _collect(

@@ -118,8 +118,8 @@ class AdamW(Optimizer):
         nesterov: use Dozat's first moment, as ``NAdam`` does.
 
     Raises:
-        ValueError: if a number lies outside its range; at init, if the mask does not fit the
-            parameters; at update, without the parameters.
+        ValueError: if a number lies outside its range; at update, without the parameters, or
+            if the mask does not fit them.
         TypeError: if a field is of the wrong kind.
 
     Reference: Loshchilov and Hutter, Decoupled weight decay regularization, 2017,

@@ -26,6 +26,10 @@ class Window:
         """A loss far above the range."""
         return self.high * (self.high / self.low) if self.logarithmic else 2 * self.high - self.low
 
+    def clip(self, y: np.ndarray) -> np.ndarray:
+        """Losses of 0, for which a logarithmic axis has no place, put at its lower end."""
+        return np.maximum(y, self.low) if self.logarithmic else y
+
     def apply(self, ax: Any) -> None:
         """Set scale and limits of the vertical axis, with a margin."""
         if self.logarithmic:
@@ -40,9 +44,9 @@ class Window:
 def window(values: np.ndarray, start: np.ndarray | None = None) -> Window:
     """The range that shows the finite ``values`` well: huge ones do not stretch it.
 
-    On a logarithmic axis it ends a decade above the greatest loss at the ``start``, or above
-    most of the values where that is not given; on a linear axis three times the middle of
-    the values away from it.
+    A logarithmic axis, wherever no loss is negative, ends a decade above the greatest loss
+    at the ``start``, or above most of the values where that is not given; a linear one ends
+    three times the spread of the values beyond most of them.
 
     >>> window(np.array([0.1, 1.0, 2.0, 1e30, np.inf]), start=np.array([3.0]))
     Window(low=0.1, high=2.0, logarithmic=True)
@@ -51,11 +55,13 @@ def window(values: np.ndarray, start: np.ndarray | None = None) -> Window:
     y = y[np.isfinite(y)]
     if not y.size:
         return Window(0.1, 1.0, True)
-    if np.all(y > 0):
+    if np.all(y >= 0) and np.any(y > 0):
         begin = y[:0] if start is None else start[np.isfinite(start) & (start > 0)]
         ceiling = 10 * float(begin.max() if begin.size else np.quantile(y, 0.8))
-        seen = y[y <= ceiling] if np.any(y <= ceiling) else y
+        positive = y[y > 0]
+        seen = positive[positive <= ceiling] if np.any(positive <= ceiling) else positive
         low, high = float(seen.min()), float(seen.max())
+        low = low / 10 if positive.size < y.size else low
         return Window(low, high, True) if high > low else Window(low / 2, high * 2, True)
     first, last = np.quantile(y, [0.1, 0.9])
     reach = 3 * max(last - first, 1e-12 * max(abs(first), abs(last)), 1e-30)

@@ -129,7 +129,7 @@ def curves(
     gone: list[int] = []
     for row, id in zip(history, ids, strict=True):
         known = np.isfinite(row)
-        line = np.column_stack([results.history_steps[known], row[known]])
+        line = np.column_stack([results.history_steps[known], view.clip(row[known])])
         if str(results.status[id]) == "diverged":
             # It left for infinity: the line goes on beyond the upper edge.
             line = np.vstack([line, [results.steps[id], view.beyond]])
@@ -185,7 +185,7 @@ def _points(
     count = int(seen.sum())
     ax.scatter(
         x[seen],
-        y[seen],
+        view.clip(y[seen]),
         s=float(np.clip(4000 / max(count, 1), 6, 28)),
         alpha=float(np.clip(150 / max(count, 1), 0.25, 0.8)),
         linewidths=0,
@@ -215,8 +215,9 @@ def _best(
     if ids.size:
         best = ids[np.argmin(y[ids])]
         label += f"\nbest {y[best]:.3g} at {x[best]:.2g}"
-        if view.low <= y[best] <= view.high:
+        height = float(view.clip(y[best]))
+        if view.low <= height <= view.high:
             ring = {"facecolors": style["color"], "edgecolors": "black", "marker": style["marker"]}
-            ax.scatter(x[best], y[best], s=60, linewidths=1.1, zorder=4, **ring)
+            ax.scatter(x[best], height, s=60, linewidths=1.1, zorder=4, **ring)
     # An empty artist for the legend: a marker at full strength, however many there are.
     ax.scatter([], [], s=30, linewidths=0, label=label, **style)

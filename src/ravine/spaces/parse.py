@@ -38,7 +38,7 @@ EXAMPLES = {
 """One text of each form, and what it means."""
 
 _WORDS = {"true": True, "false": False, "none": None}
-_FLOAT32 = np.finfo(np.float32)
+_SMALLEST, _LARGEST = (float(x) for x in (np.finfo("f4").tiny, np.finfo("f4").max))
 _INT_LIMIT = 2**31 - 2
 """The largest whole number that can be drawn: one more must still be an int32."""
 
@@ -101,15 +101,6 @@ def _space(text: str, node: ast.Call) -> Space:
         inspect.signature(cls).bind(*args, **named)
     except TypeError:
         raise ValueError(f"{shortened(text)} should look like {example}.") from None
-    whole = {"n"} if cls is LogGrid else {"low", "high"} if cls is IntUniform else set()
-    given = dict(zip(inspect.signature(cls).parameters, args, strict=False)) | named
-    for parameter in whole & set(given):
-        if not isinstance(given[parameter], int):
-            raise ValueError(f"{name}: {parameter} must be a whole number below 2**31 - 1.")
-    return _made(cls, args, named)
-
-
-def _made(cls: type[Space], args: list[Any], named: dict[str, Any]) -> Space:
     try:
         return cls(*args, **named)
     except TypeError as error:
@@ -143,8 +134,8 @@ def _number(text: str, node: ast.expr) -> float | int:
     try:
         value = float(x)  # type: ignore[arg-type]
     except OverflowError:
-        value = np.inf
-    if value > _FLOAT32.max or 0 < value < _FLOAT32.tiny:
+        value = float("inf")
+    if value > _LARGEST or 0 < value < _SMALLEST:
         raise ValueError(f"{shortened(text)} is out of the range of single precision.")
     return sign * value
 

@@ -74,8 +74,7 @@ class ClipByBlockRms(Transform):
     ) -> tuple[Updates, EmptyState]:
         def leaf(u: Any) -> jax.Array:
             wide = fine(u)
-            # rms(u) <= threshold is |u| <= threshold sqrt(n)
-            return shrunk([wide], at(self.threshold, wide) * wide.size**0.5)[0]
+            return shrunk([wide], self.threshold, mean=True)[0]
 
         return tree.cast_like(jax.tree.map(leaf, updates), updates), state
 
@@ -117,20 +116,24 @@ class ClipByGlobalNorm(Transform):
         return tree.cast_like(new, updates), state
 
 
-def shrunk(leaves: list[jax.Array], bound: Any) -> list[jax.Array]:
+def shrunk(leaves: list[jax.Array], bound: Any, mean: bool = False) -> list[jax.Array]:
     """``leaves`` times ``min(1, bound / norm)``, their joint Euclidean norm taken safely.
 
-    Dividing by the largest magnitude keeps the squares in range. That magnitude is a
-    constant to differentiation: the result does not depend on it.
+    With ``mean`` the root mean square stands for the norm. Dividing by a power of two near
+    the largest magnitude keeps the squares in range and rounds nothing; to differentiation
+    it is a constant, because the result does not depend on it.
     """
-    if not leaves:
+    size = sum(x.size for x in leaves)
+    if not size:
         return leaves
     parts = [_as_real(x) for x in leaves]
     common = real_dtype(compute_dtype(*leaves))
     tops = [jnp.max(jnp.abs(x), initial=0).astype(common) for x in parts]
     top = jax.lax.stop_gradient(jnp.max(jnp.stack(tops)))
     endless = jnp.isinf(top)
-    unit = jnp.where((top == 0) | endless, 1, top)
+    power = jnp.ldexp(jnp.ones((), common), jnp.frexp(top)[1] - 1)
+    power = jnp.maximum(power, jnp.finfo(common).tiny)
+    unit = jnp.where(jnp.isnan(top), top, jnp.where((top == 0) | endless, 1, power))
 
     def scaled(x: jax.Array) -> jax.Array:
         limit = jnp.where(jnp.isinf(x), jnp.sign(x), jnp.zeros_like(x))
@@ -138,14 +141,14 @@ def shrunk(leaves: list[jax.Array], bound: Any) -> list[jax.Array]:
 
     directions = [scaled(x) for x in parts]
     squares = jnp.stack([jnp.sum(x * x).astype(common) for x in directions])
-    length = safe_sqrt(jnp.sum(squares))
+    length = safe_sqrt(jnp.sum(squares) / (size if mean else 1))
     bound = jnp.asarray(concrete(bound), common)
-    inside = top * length <= bound
+    inside = jnp.where(endless, jnp.inf, unit * length) <= bound
     # An infinite bound, which clips nothing, must not meet the zeros of the other branch.
-    factor = jnp.where(inside, 0, bound) / jnp.where(length == 0, 1, length)
+    bound, length = jnp.where(inside, 0, bound), jnp.where(length == 0, 1, length)
 
     def leaf(x: jax.Array, direction: jax.Array) -> jax.Array:
-        clipped = direction * factor.astype(direction.dtype)
+        clipped = direction / length.astype(direction.dtype) * bound.astype(direction.dtype)
         return jnp.where(inside, x, _like(clipped, x))
 
     return [leaf(x, direction) for x, direction in zip(leaves, directions, strict=True)]

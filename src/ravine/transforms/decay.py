@@ -7,18 +7,17 @@ import jax.numpy as jnp
 
 from ravine.core.errors import check_params
 from ravine.core.numerics import safe_increment, times, widen
-from ravine.core.paths import Mask, Selection, resolve
+from ravine.core.paths import Mask, resolve
 from ravine.core.rule import rule
 from ravine.core.types import NonNegative, Params, Schedule, Static, Transform, Updates
 from ravine.transforms.scale import value_at
 
 
 class AddDecayedWeightsState(NamedTuple):
-    """The step count (int32, from 0), the decay of the last step, and the leaves it is for."""
+    """The step count (int32, from 0), and the decay of the last step."""
 
     count: jax.Array  # type: ignore[assignment]
     weight_decay: jax.Array
-    selection: Selection | None
 
 
 @rule
@@ -34,8 +33,7 @@ class AddDecayedWeights(Transform):
             function from the parameters to a tree of bools, or such a tree; all by default.
 
     Raises:
-        ValueError: at update, if the parameters are not given; at init, if the mask does
-            not fit them.
+        ValueError: at update, if the parameters are not given, or the mask does not fit them.
 
     Reference: Loshchilov and Hutter, Decoupled weight decay regularization, 2017,
     https://arxiv.org/abs/1711.05101.
@@ -52,8 +50,7 @@ class AddDecayedWeights(Transform):
     mask: Static[Mask] = None
 
     def init(self, params: Params) -> AddDecayedWeightsState:
-        selection = None if self.mask is None else resolve(self.mask, params)
-        return AddDecayedWeightsState(jnp.zeros((), jnp.int32), jnp.zeros((), float), selection)
+        return AddDecayedWeightsState(jnp.zeros((), jnp.int32), jnp.zeros((), float))
 
     def update(
         self,
@@ -62,9 +59,10 @@ class AddDecayedWeights(Transform):
         params: Params | None = None,
         **extra: Any,
     ) -> tuple[Updates, AddDecayedWeightsState]:
-        # Under a mask that leaves nothing, both trees may be None and nothing is missing.
-        if jax.tree.leaves(updates):
-            check_params("AddDecayedWeights", params)
+        if not jax.tree.leaves(updates):
+            # Under a mask that leaves nothing, both trees may be None and nothing is missing.
+            return updates, state
+        check_params("AddDecayedWeights", params)
         decay = value_at(self.weight_decay, state.count)
 
         def leaf(g: Any, p: Any) -> jax.Array:
@@ -72,10 +70,11 @@ class AddDecayedWeights(Transform):
             return (wide + times(decay, p)).astype(jnp.result_type(g))
 
         # u = u + lambda theta
-        select = state.selection
-        if select is None:
+        if self.mask is None:
             new = jax.tree.map(leaf, updates, params)
         else:
+            # Read from the parameters each time: the state is that of any other decay.
+            select = resolve(self.mask, params)
             kept = jax.tree.map(leaf, select.keep(True, updates), select.keep(True, params))
             new = select.merge({True: kept}, updates)
-        return new, AddDecayedWeightsState(safe_increment(state.count), decay, select)
+        return new, AddDecayedWeightsState(safe_increment(state.count), decay)

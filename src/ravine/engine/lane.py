@@ -1,0 +1,104 @@
+"""One lane: where a trial begins, and what a step does to it.
+
+Written for one trial; ``lanes`` maps it over all of them.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ravine.core import tree
+from ravine.core.apply import apply_updates
+from ravine.engine.status import Status
+from ravine.engine.stop import Seen
+from ravine.engine.trial import Operands, Program, Trial, define, settings, starting_point
+
+RUNNING = Status.RUNNING.code
+CODE_BITS = 8
+
+
+class Motion(NamedTuple):
+    """How far the lanes are, between segments; each leaf has a first axis B."""
+
+    params: Any
+    state: Any
+    stop_state: Any
+    step: jax.Array  # int32
+    value: jax.Array  # the loss at params; float
+    best_value: jax.Array  # the smallest finite value so far; float
+    status: jax.Array  # code of a Status; int8
+
+
+class Moving(NamedTuple):
+    """What a step changes in a lane, as little as can be; each leaf has a first axis B."""
+
+    params: Any
+    state: Any
+    stop_state: Any
+    ended: jax.Array  # 0 while running, else a status code + (j << 8); int32
+
+
+def begin(program: Program, operands: Operands, id: jax.Array) -> tuple[Trial, Motion]:
+    """A trial and its lane before the first step."""
+    trial = define(program, operands, id)
+    optimizer, _, stop = settings(operands, trial)
+    params = tree.copy(starting_point(program, operands, trial))
+    motion = Motion(
+        params=params,
+        state=optimizer.init(params),
+        stop_state=stop.init(),
+        step=jnp.zeros((), jnp.int32),
+        value=jnp.full((), jnp.nan, float),
+        best_value=jnp.full((), jnp.nan, float),
+        status=jnp.full((), RUNNING, jnp.int8),
+    )
+    return trial, motion
+
+
+def step(
+    program: Program,
+    operands: Operands,
+    batch: Any,
+    trial: Trial,
+    moving: Moving,
+    t: jax.Array,
+    j: jax.Array,
+) -> tuple[Moving, jax.Array]:
+    """Evaluate one lane at its point; stop there, or take the step."""
+    optimizer, args, stop = settings(operands, trial)
+    key = jax.random.fold_in(jax.random.fold_in(trial.key, 1), t)
+    inputs = loss_inputs(program, batch, args, key)
+
+    def value_fn(params: Any) -> Any:
+        out = program.loss(params, *inputs)
+        return out[0] if program.has_aux else out
+
+    # The barriers keep the compiler from evaluating per element what holds for a whole lane.
+    loss, grads = jax.lax.optimization_barrier(jax.value_and_grad(value_fn)(moving.params))
+    # For complex parameters JAX gives the conjugate of the direction of steepest ascent.
+    grads = jax.tree.map(jnp.conj, grads)
+    updates, state = optimizer.update(
+        grads, moving.state, moving.params,
+        value=loss, grad=grads, value_fn=value_fn, key=jax.random.fold_in(key, 1),
+    )  # fmt: skip
+    value = loss.astype(jnp.result_type(float))
+    code, stop_state = stop.test(Seen(value, grads, updates, t), moving.stop_state)
+    spent = jnp.where(jnp.isfinite(value), Status.MAX_STEPS.code, Status.DIVERGED.code)
+    code = jnp.where((code == 0) & (t >= program.steps), spent, code.astype(jnp.int32))
+
+    running = moving.ended == 0
+    code, go = jax.lax.optimization_barrier((code, running & (code == 0)))
+    # A lane that has stopped keeps its parameters; its states are never looked at again.
+    moved = Moving(
+        params=tree.where(go, apply_updates(moving.params, updates), moving.params),
+        state=state,
+        stop_state=stop_state,
+        ended=jnp.where(running & (code != 0), code + (j << CODE_BITS), moving.ended),
+    )
+    return moved, value
+
+
+def loss_inputs(program: Program, batch: Any, args: Any, key: jax.Array) -> tuple[Any, ...]:
+    """What the loss takes after the parameters, as far as it was asked for."""
+    return tuple(x for x in (batch, args) if x is not None) + ((key,) if program.stochastic else ())
