@@ -16,6 +16,7 @@ from ravine import optimizers as ro
 from ravine import transforms as rt
 from ravine.core.rule import rule
 from ravine.core.types import NonNegative, Schedule
+from ravine.engine.sweep import sweep
 from ravine.interop.optax import FromOptax, from_optax, to_optax
 from ravine.spaces import Uniform
 from tests.registry import inverse_time, matrices, steps
@@ -279,3 +280,19 @@ def test_there_and_back_again():
     tx = to_optax(optimizer)
     chex.assert_trees_all_equal(tx.update(PARAMS, tx.init(PARAMS), PARAMS)[0], updates)
     assert isinstance(optimizer, FromOptax)
+
+
+def test_a_sweep_draws_the_numbers_of_an_optax_optimizer():
+    optimizer = from_optax(optax.adam, learning_rate=Uniform(0.1, 0.2), b1=0.5)
+    results = sweep(
+        lambda p: jnp.sum(p**2), jnp.array([1.0, -2.0]), optimizer, trials=4, steps=5, key=0
+    )
+    rate = float(results.best.optimizer.hyperparams["learning_rate"])
+    assert 0.1 < rate < 0.2
+    alone = optax.adam(rate, b1=0.5)
+    params = jnp.array([1.0, -2.0])
+    state = alone.init(params)
+    for _ in range(5):
+        updates, state = alone.update(2 * params, state)
+        params = params + updates
+    np.testing.assert_allclose(results.best.params, params, rtol=1e-4)

@@ -66,6 +66,11 @@ class Recorder(Transform):
         return jax.tree.map(lambda u: 2 * u, updates), state
 
 
+def name(x: Any) -> str:
+    """What a case is called: the same in every process."""
+    return str(getattr(x, "__name__", x))
+
+
 def chosen(mask: Any, params: Any = PARAMS) -> list[str]:
     """The paths that a mask picks."""
     labels = resolve(mask, params).labels
@@ -93,7 +98,7 @@ def test_paths_name_every_leaf():
         (large, ["encoder/0/kernel", "encoder/2/kernel"]),
         (lambda params: {"encoder": True, "head": False}, PATHS[:4]),
     ],
-    ids=str,
+    ids=name,
 )
 def test_every_form_of_a_mask_picks_what_it_says(mask, picked):
     assert chosen(rt.Masked(rt.Identity(), mask).mask) == picked
@@ -110,14 +115,14 @@ def test_every_form_of_a_mask_picks_what_it_says(mask, picked):
         (lambda p: jax.tree.map(jnp.any, p), TypeError, "shapes, dtypes and names only"),
         (None, ValueError, "must be a prefix"),
     ],
-    ids=str,
+    ids=name,
 )
 def test_a_mask_that_does_not_fit_says_so_at_init(mask, error, words):
     with pytest.raises(error, match=words.replace("*", r"\*").replace("(", r"\(")):
         rt.Masked(rt.Identity(), mask).init(PARAMS)
 
 
-@pytest.mark.parametrize("mask", ["*bias", biases, ("encoder/0/bias", "*/bias")], ids=str)
+@pytest.mark.parametrize("mask", ["*bias", biases, ("encoder/0/bias", "*/bias")], ids=name)
 def test_masked_leaves_pass_and_the_others_are_transformed(mask):
     transform = rt.Masked(rt.Scale(-2.0), mask)
     updates, _ = transform.update(PARAMS, transform.init(PARAMS))
@@ -187,7 +192,7 @@ def test_a_partition_gives_every_leaf_the_transform_of_its_label(labels):
         ({"heads/*": "slow", "*": "fast"}, "'heads/.*' matches no leaf"),
         ({"encoder": "fast"}, "must be a prefix"),
     ],
-    ids=str,
+    ids=name,
 )
 def test_labels_that_do_not_fit_say_so_at_init(labels, words):
     transform = rt.Partition({"fast": rt.Identity(), "slow": rt.Identity()}, labels)

@@ -295,8 +295,8 @@ def test_a_sweep_through_a_file(tmp_path):
         "half": jnp.ones(3, jnp.bfloat16),
         "pair": Pair(None, 2.0),
     }
-    opt = {"own": SGD(halves), "ours": SGD(rv.schedules.Linear(rv.Uniform(0.1, 0.2), 0.0, 4))}
-    before = rv.sweep(cubic, start, opt, trials=3, steps=4, keep="all", seeds=2, lanes=4)
+    opt = {"own": rv.chain(rv.ScaleBySchedule(halves), SGD(rv.Grid([0.1, 0.2, 0.3])))}
+    before = rv.sweep(cubic, start, opt, steps=4, keep="all", seeds=2, lanes=4)
     after = through(before, tmp_path)
     for f in fields(before):
         if f.name not in ("templates", "params"):
@@ -304,6 +304,8 @@ def test_a_sweep_through_a_file(tmp_path):
     for x, y in zip(jax.tree.leaves(before.params), jax.tree.leaves(after.params), strict=True):
         same(x, y)
     assert after.params["pair"].first is None
-    assert after[7].optimizer == before[7].optimizer
+    assert after.names.tolist() == ["own"] * 6
+    assert repr(after[5].optimizer) == repr(before[5].optimizer)
+    assert after[5].optimizer.transforms[1] == SGD(0.3)
     assert after.best.id == before.best.id
     assert repr(after) == repr(before)

@@ -13,7 +13,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from ravine.report.options import add_options
@@ -71,7 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain("interrupted.", 130)
     except BrokenPipeError:
         # Whoever read the output has gone; what Python would still flush goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Refused as error:
         if "--traceback" in asked and error.__cause__ is not None:

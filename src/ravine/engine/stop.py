@@ -70,8 +70,8 @@ def _when(condition: jax.Array, status: Status, seen: Seen) -> jax.Array:
 class GradNorm(Stop):
     r"""Converged when :math:`\|\nabla f(x_t)\|_2 \le` ``tol``.
 
-    >>> GradNorm(1e-6) | Diverged()
-    (GradNorm(tol=1e-06) | Diverged())
+    >>> GradNorm(1e-6) | Target(1e-3)
+    (GradNorm(tol=1e-06) | Target(value=0.001))
     """
 
     tol: NonNegative

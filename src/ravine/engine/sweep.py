@@ -85,7 +85,7 @@ def sweep(
     ...     lambda x: jnp.sum(x**2), jnp.ones(3), rv.SGD(rv.Grid([0.1, 0.4, 2.0])), steps=50
     ... )
     >>> [str(s) for s in results.status]
-    ['max_steps', 'max_steps', 'max_steps']
+    ['max_steps', 'max_steps', 'diverged']
     >>> results.best.optimizer
     SGD(learning_rate=0.4...)
     """

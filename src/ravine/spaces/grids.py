@@ -54,8 +54,8 @@ class Grid(Axis):
 class LogGrid(Axis):
     """``n`` numbers from ``low`` to ``high``, both included, evenly spaced on a log scale.
 
-    >>> LogGrid(1e-3, 1.0, 4).values().tolist()
-    [0.0010000000474974513, 0.009999999776482582, 0.09999999403953552, 1.0]
+    >>> LogGrid(1e-3, 1.0, 4).values().round(4).tolist()
+    [0.001, 0.01, 0.1, 1.0]
     """
 
     low: Positive
