@@ -27,8 +27,9 @@ class Window:
         return self.high * (self.high / self.low) if self.logarithmic else 2 * self.high - self.low
 
     def clip(self, y: np.ndarray) -> np.ndarray:
-        """Losses of 0, for which a logarithmic axis has no place, put at its lower end."""
-        return np.maximum(y, self.low) if self.logarithmic else y
+        """Losses of 0, for which a logarithmic axis has no place, at its end; none far outside."""
+        below = self.low if self.logarithmic else 2 * self.low - self.high
+        return np.clip(y, below, self.beyond)
 
     def apply(self, ax: Any) -> None:
         """Set scale and limits of the vertical axis, with a margin."""
@@ -46,7 +47,7 @@ def window(values: np.ndarray, start: np.ndarray | None = None) -> Window:
 
     A logarithmic axis, wherever no loss is negative, ends a decade above the greatest loss
     at the ``start``, or above most of the values where that is not given; a linear one ends
-    three times the spread of the values beyond most of them.
+    a little above the start, and three times the spread of the values beyond most of them.
 
     >>> window(np.array([0.1, 1.0, 2.0, 1e30, np.inf]), start=np.array([3.0]))
     Window(low=0.1, high=2.0, logarithmic=True)
@@ -65,7 +66,11 @@ def window(values: np.ndarray, start: np.ndarray | None = None) -> Window:
         return Window(low, high, True) if high > low else Window(low / 2, high * 2, True)
     first, last = np.quantile(y, [0.1, 0.9])
     reach = 3 * max(last - first, 1e-12 * max(abs(first), abs(last)), 1e-30)
-    seen = y[(y >= first - reach) & (y <= last + reach)]
+    ceiling = last + reach
+    if start is not None and np.any(np.isfinite(start)):
+        begin = float(np.max(start[np.isfinite(start)]))
+        ceiling = min(ceiling, begin + 0.2 * max(begin - first, 0.0))
+    seen = y[(y >= first - reach) & (y <= max(ceiling, first))]
     low, high = float(seen.min()), float(seen.max())
     return Window(low, high, False) if high > low else Window(low - 1, high + 1, False)
 

@@ -47,7 +47,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--steps",
         metavar="N",
         type=_whole(1, 10**9),
-        help="steps a trial (default: 300 on data, 1000 without)",
+        help="steps a trial (default: 200 on data, 1000 without)",
     )
     add(
         "--batch-size",

@@ -86,6 +86,9 @@ def curves_picture(path: Path, results: SweepResult, x: str, title: str, smooth:
             ax.label_outer()
         for ax in axes.flat[len(names) :]:
             ax.set_axis_off()
+        for ax in axes.flat[max(len(names) - columns, 0) : len(names)]:
+            ax.tick_params(labelbottom=True)
+            ax.set_xlabel("step")
         axes[0, 0].set_ylim(low, high)
         mappable = ScalarMappable(norm=norm, cmap=ravine_colours())
         figure.colorbar(mappable, ax=list(axes.flat), label=readable(x), aspect=30, pad=0.02)
@@ -99,7 +102,7 @@ def _save(figure: Any, path: Path) -> None:
 
     figure.canvas.draw()
     image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
-    few = image.quantize(256, dither=Image.Dither.NONE)
+    few = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     dots = (figure.dpi, figure.dpi)
     few.save(path, format="png", optimize=True, dpi=dots)
 

@@ -22,7 +22,7 @@ from ravine.spaces.grids import Axis
 from ravine.spaces.sampling import grid_size, spaces
 
 TRIALS = 256
-STEPS, STEPS_ON_DATA = 1000, 300
+STEPS, STEPS_ON_DATA = 1000, 200
 DIVERGED_ABOVE = {"digits": 25.0, "digits_softmax": 25.0}
 """Ten times the loss of a blind guess: units of a network may all die before it is infinite."""
 
