@@ -84,7 +84,7 @@ def test_optimizers_differ_in_colour_and_in_marker(results, ax):
 
 def test_diverged_trials_stand_in_a_band_above_the_axes(results, ax):
     rv.plot.learning_rate(results, ax=ax)
-    assert [t.get_text() for t in ax.texts] == ["diverged"]
+    assert [t.get_text() for t in ax.texts] == ["diverged\noff scale"]
     band = [c for c in ax.collections if c.get_transform() is not None and not c.get_clip_on()]
     heights = np.concatenate([np.asarray(c.get_offsets())[:, 1] for c in band])
     assert len(heights) >= sum(str(s) == "diverged" for s in results.status)
@@ -109,6 +109,7 @@ def test_a_strange_loss_stretches_no_axis(results, ax, strange):
     assert 0.05 < low < 0.1
     assert 1.5 < high < 3.0
     assert len(points(ax)) == len(results) + 2
+    assert ax.texts[0].get_text() == ("off scale" if strange == 1e30 else "diverged")
 
 
 def test_other_numbers_can_be_drawn(results, ax):

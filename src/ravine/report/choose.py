@@ -32,6 +32,7 @@ class Setting(NamedTuple):
     value: Any
 
     def __str__(self) -> str:
+        """As it was written."""
         return f"--set {self.text}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ravine.engine.result import SweepResult
-from ravine.report.band import Band
+from ravine.report.band import DIVERGED, OFF_SCALE, Band
 from ravine.report.frame import (
     COLOURS,
     MARKERS,
@@ -67,10 +67,10 @@ def learning_rate(
         style = {"color": COLOURS[row % len(COLOURS)], "marker": MARKERS[row % len(MARKERS)]}
         seeds = 1 if results.seeds is None else len(np.unique(results.seeds))
         _points(ax, across, np.where(bad, np.nan, y), np.flatnonzero(mine), seeds, view, style)
-        outside.mark(across[mine & bad], row, "x", style["color"])
-        outside.mark(across[mine & ~bad & (y > view.high)], row, "^", style["color"])
+        outside.mark(across[mine & bad], row, DIVERGED, style["color"])
+        outside.mark(across[mine & ~bad & (y > view.high)], row, OFF_SCALE, style["color"])
         _best(ax, across, y, mine & ~bad, view, name, style)
-    outside.label("diverged")
+    outside.label()
     span(ax, across[drawn])
     view.apply(ax)
     ax.set_xlabel(readable(x))
