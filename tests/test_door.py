@@ -278,7 +278,7 @@ class TestRight:
             {"trials": np.int64(2), "lanes": 5, "seeds": np.array([3, 4]), "keep": np.int32(1)},
             {"optimizer": {"a": SGD(0.1), 2: rv.Adam(0.1)}},
         ],
-        ids=str,
+        ids=lambda change: "-".join(change),
     )
     def test_arguments_of_all_kinds(self, change, laid_out):
         laid_out(**change)
