@@ -58,15 +58,20 @@ def doctests(session: nox.Session) -> None:
 def slow(session: nox.Session) -> None:
     """Run the tests that take more than a few seconds each."""
     session.install("-e", ".[test]")
-    _pytest(session, "-n", "auto", "--maxprocesses=8", "-m", "slow", *session.posargs)
+    # Exit status 5 says that no test is marked so.
+    marked = ("-n", "auto", "--maxprocesses=8", "-m", "slow", *session.posargs)
+    session.run("python", "-m", "pytest", *marked, env=ENVIRONMENT, success_codes=[0, 5])
 
 
 @nox.session(default=False, python="3.11")
 def oldest(session: nox.Session) -> None:
-    """Run the fast tests on the oldest Python and the oldest releases that we support."""
+    """Run the tests of the core and the engine on the oldest releases that we support."""
     session.install("-e", ".[test]", *_floors("all"))
     session.run("python", "-c", "import jax; print('JAX', jax.__version__)")
-    _pytest(session, "-n", "auto", "--maxprocesses=8", "-m", "not slow", *session.posargs)
+    # Pictures, the command line and the bridges hang on other packages more than on JAX.
+    left_out = [f"--ignore=tests/test_{name}.py" for name in ("cli", "plot", "interop", "parse")]
+    fast = ("-n", "auto", "--maxprocesses=8", "-m", "not slow", *left_out, *session.posargs)
+    _pytest(session, *fast)
 
 
 @nox.session(default=False)

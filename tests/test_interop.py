@@ -267,11 +267,11 @@ def test_optax_finds_its_way_in_our_states():
 def test_flax_steps_with_our_optimizers():
     nnx = pytest.importorskip("flax.nnx")
     model = nnx.Linear(2, 1, rngs=nnx.Rngs(0))
-    start = model.kernel.get_value()
+    start = model.kernel[...]
     optimizer = nnx.Optimizer(model, to_optax(ro.SGD(0.5)), wrt=nnx.Param)
     gradients = jax.tree.map(jnp.ones_like, nnx.state(model, nnx.Param))
     optimizer.update(model, gradients)
-    np.testing.assert_allclose(model.kernel.get_value(), start - 0.5, rtol=1e-6)
+    np.testing.assert_allclose(model.kernel[...], start - 0.5, rtol=1e-6)
 
 
 def test_there_and_back_again():

@@ -32,7 +32,8 @@ def summary(results: SweepResult, measures: Measures, top: int) -> str:
     """A table of the best trials; measures on test data are left out, to be looked at last."""
     chosen = [id for ids in best_of_each(results, measures, top).values() for id in ids]
     if not chosen:
-        return "No trial ended with a finite loss: every learning rate may be too large."
+        cause = "it was interrupted" if not results.info["complete"] else "learning rates too large"
+        return f"No trial ended with a finite loss. Possible cause: {cause}."
     shown = {k: v for k, v in measures.items() if not k.startswith("test")}
     seeded = results.seeds is not None
     header = ["optimizer", *results.hyperparameters, *(["seed"] if seeded else [])]
