@@ -3,7 +3,6 @@
 import re
 from collections import namedtuple
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import Any
 
 from ravine.core.rule import rule
@@ -82,16 +81,21 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "_", name).lower()
 
 
-@cache
+_STATE_CLASSES: dict[tuple[str, ...], type] = {}
+
+
 def _state_class(names: tuple[str, ...]) -> type:
     """The named tuple with these fields: the same class each time, so states compare."""
+    if names in _STATE_CLASSES:
+        return _STATE_CLASSES[names]
 
     def reduce(self: Any) -> tuple[Any, ...]:
         return _restore, (names, tuple(self))
 
     cls = namedtuple("ChainState", names)  # type: ignore[misc]
     cls.__reduce__ = reduce  # type: ignore[method-assign]
-    return cls
+    # Two threads that come at once must get one class: setdefault keeps the first.
+    return _STATE_CLASSES.setdefault(names, cls)
 
 
 def _restore(names: tuple[str, ...], states: tuple[Any, ...]) -> Any:
