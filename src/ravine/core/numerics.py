@@ -7,6 +7,7 @@ taken in float32 or finer, and in double precision while ``b`` is a Python float
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
@@ -130,3 +131,13 @@ def as_key(seed: Any) -> jax.Array:
     if jnp.issubdtype(seed.dtype, jax.dtypes.prng_key):
         return seed
     return jax.random.wrap_key_data(seed) if seed.ndim else jax.random.key(seed)
+
+
+def same_precision() -> AbstractContextManager[Any]:
+    """A context that gives another thread this one's choice of 32 or 64 bits."""
+    double = jnp.dtype(jax.dtypes.canonicalize_dtype(float)).itemsize == 8
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(double)
+    from jax.experimental import enable_x64  # before JAX 0.8
+
+    return enable_x64(double)

@@ -28,6 +28,7 @@ class Motion(NamedTuple):
     value: jax.Array  # the loss at params; float
     best_value: jax.Array  # the smallest finite value so far; float
     status: jax.Array  # code of a Status; int8
+    history: jax.Array  # (B, R) float, NaN where nothing was recorded
 
 
 class Moving(NamedTuple):
@@ -44,6 +45,7 @@ def begin(program: Program, operands: Operands, id: jax.Array) -> tuple[Trial, M
     trial = define(program, operands, id)
     optimizer, _, stop = settings(operands, trial)
     params = tree.copy(starting_point(program, operands, trial))
+    records = program.steps // program.every + 1 if program.every else 0
     motion = Motion(
         params=params,
         state=optimizer.init(params),
@@ -52,6 +54,7 @@ def begin(program: Program, operands: Operands, id: jax.Array) -> tuple[Trial, M
         value=jnp.full((), jnp.nan, float),
         best_value=jnp.full((), jnp.nan, float),
         status=jnp.full((), RUNNING, jnp.int8),
+        history=jnp.full(records, jnp.nan, float),
     )
     return trial, motion
 

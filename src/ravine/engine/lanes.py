@@ -2,12 +2,13 @@
 
 The compiled program runs segment after segment. A segment refills the lanes whose trial
 has ended, advances all lanes by K steps, in which a lane whose trial ends stands still,
-and writes what happened to buffers indexed by trial. Axis letters: B lanes, N trials,
-K steps of a segment, R records of a history, P a parameter's own axes.
+and writes the trials that ended to a buffer, which the host empties between two calls.
+Nothing in it depends on the number of trials. Axis letters: B lanes, K steps of a segment,
+R records of a history, P a parameter's own axes.
 """
 
 from functools import lru_cache, partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,29 +16,9 @@ import numpy as np
 
 from ravine.engine.batches import take
 from ravine.engine.lane import CODE_BITS, RUNNING, Motion, Moving, begin, step
+from ravine.engine.readout import Buffer, Finished, Kept, keep, write
 from ravine.engine.status import Status
 from ravine.engine.trial import Abstract, Operands, Program, Trial
-
-Buffer: TypeAlias = Any
-"""A JAX array; before the first segment and after the last, a NumPy array."""
-
-
-class Kept(NamedTuple):
-    """Final parameters: of the best k trials, best first, or of all N, by trial."""
-
-    ids: Buffer  # (k,) int32, N where there is none
-    values: Buffer  # (k,) float
-    params: Any  # (k or N, *P)
-
-
-class Outputs(NamedTuple):
-    """What is known of every trial; each leaf has a first axis N."""
-
-    values: Buffer
-    best_values: Buffer
-    steps: Buffer
-    status: Buffer
-    history: Buffer  # (N, R)
 
 
 class Carry(NamedTuple):
@@ -45,9 +26,10 @@ class Carry(NamedTuple):
 
     trial: Trial
     motion: Motion
-    next_id: Buffer
+    next_id: Buffer  # the ids from next_id up to end_id wait to be handed out
+    end_id: Buffer
     segments: Buffer
-    outputs: Outputs
+    finished: Finished
     kept: Kept
 
 
@@ -55,39 +37,26 @@ class Tally(NamedTuple):
     """What the host reads between calls."""
 
     finished: Buffer
-    diverged: Buffer
-    best: Buffer
+    next_id: Buffer
+    segments: Buffer
     busy: Buffer
 
 
 def empty(program: Program, operands: Operands) -> Carry:
     """The carry before the first segment: idle lanes, empty buffers; made on the host."""
-    b, n = program.lanes, program.trials
     trial, motion = _lane_shapes(program, Abstract.of(operands))
-    records = program.steps // program.every + 1 if program.every else 0
-    floating = motion.value.dtype
-    count = n if program.keep is None else program.keep
-    held = jax.tree.map(
-        lambda p: jax.ShapeDtypeStruct((count, *p.shape[1:]), p.dtype), motion.params
+    idle = jax.tree.map(_zeros, motion)
+    ended = np.full(program.lanes, Status.MAX_STEPS.code, np.int8)
+    zero = np.zeros((), np.int32)
+    return Carry(
+        trial=jax.tree.map(_zeros, trial),
+        motion=idle._replace(status=ended),
+        next_id=zero,
+        end_id=zero,
+        segments=zero,
+        finished=jax.tree.map(_zeros, Finished.shapes(program, trial.id, motion)),
+        kept=Kept.none(jax.tree.map(_zeros, Kept.shapes(program, motion))),
     )
-    carry = Carry(
-        trial=trial,
-        motion=motion,
-        next_id=np.zeros((), np.int32),
-        segments=np.zeros((), np.int32),
-        outputs=Outputs(
-            values=np.full(n, np.nan, floating),
-            best_values=np.full(n, np.nan, floating),
-            steps=np.zeros(n, np.int32),
-            status=np.full(n, RUNNING, np.int8),
-            history=np.full((n, records), np.nan, floating),
-        ),
-        kept=Kept(np.full(count, n, np.int32), np.full(count, np.inf, floating), held),
-    )
-    carry = jax.tree.map(_zeros, carry)
-    ended = np.full(b, Status.MAX_STEPS.code, np.int8)
-    idle = carry.trial._replace(id=np.full(b, n, np.int32))
-    return carry._replace(trial=idle, motion=carry.motion._replace(status=ended))
 
 
 @lru_cache(maxsize=256)
@@ -98,8 +67,6 @@ def _lane_shapes(program: Program, abstract: Abstract) -> Any:
 
 
 def _zeros(x: Any) -> Any:
-    if not isinstance(x, jax.ShapeDtypeStruct):
-        return x
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
         return jax.random.split(jax.random.key(0), x.shape) if x.shape else jax.random.key(0)
     return np.zeros(x.shape, x.dtype)
@@ -107,18 +74,29 @@ def _zeros(x: Any) -> Any:
 
 @partial(jax.jit, static_argnums=0, donate_argnums=2)
 def advance(
-    program: Program, operands: Operands, carry: Carry, segments: jax.Array
+    program: Program, operands: Operands, carry: Carry, segments: jax.Array, more: jax.Array
 ) -> tuple[Carry, Tally]:
-    """Run up to ``segments`` segments, fewer if every trial has ended."""
+    """Run up to ``segments`` segments.
+
+    Fewer if all that was handed out has ended, if the buffer is full, or if there are
+    ``more`` ids to be had for lanes that stand idle.
+    """
     last = carry.segments + segments
 
-    def busy(carry: Carry) -> jax.Array:
-        return (carry.next_id < program.trials) | jnp.any(carry.motion.status == RUNNING)
+    def idle(carry: Carry) -> jax.Array:
+        return carry.motion.status != RUNNING
 
-    carry = jax.lax.while_loop(
-        lambda c: (c.segments < last) & busy(c), partial(_segment, program, operands), carry
-    )
-    return carry, _tally(carry, busy(carry))
+    def busy(carry: Carry) -> jax.Array:
+        return (carry.next_id < carry.end_id) | ~jnp.all(idle(carry))
+
+    def go_on(carry: Carry) -> jax.Array:
+        ready = jnp.all(idle(carry)) if program.in_step else jnp.any(idle(carry))
+        starving = more & (carry.next_id >= carry.end_id) & ready
+        room = carry.finished.count + program.lanes <= program.room
+        return (carry.segments < last) & busy(carry) & ~starving & room
+
+    carry = jax.lax.while_loop(go_on, partial(_segment, program, operands), carry)
+    return carry, Tally(carry.finished.count, carry.next_id, carry.segments, busy(carry))
 
 
 def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
@@ -140,13 +118,20 @@ def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
     moving = Moving(before.params, before.state, before.stop_state, before.status.astype(jnp.int32))
     js = jnp.arange(program.segment, dtype=jnp.int32)
     moving, values = jax.lax.scan(body, moving, js)
-    return _write(program, carry._replace(segments=carry.segments + 1), moving, values)
+    motion = _read_out(program, before, moving, values)
+    ended = (before.status == RUNNING) & (motion.status != RUNNING)
+    return carry._replace(
+        motion=motion,
+        segments=carry.segments + 1,
+        finished=write(program, carry.finished, trial.id, motion, ended),
+        kept=keep(program, carry.kept, trial.id, motion, ended),
+    )
 
 
 def _refill(program: Program, operands: Operands, carry: Carry) -> Carry:
     """Hand the next ids of the queue to the idle lanes, in the order of the lanes."""
     idle = carry.motion.status != RUNNING
-    waiting = program.trials - carry.next_id
+    waiting = carry.end_id - carry.next_id
 
     def refilled(carry: Carry) -> tuple[Trial, Motion]:
         place = jnp.cumsum(idle, dtype=jnp.int32) - 1
@@ -163,11 +148,9 @@ def _refill(program: Program, operands: Operands, carry: Carry) -> Carry:
     return carry._replace(trial=trial, motion=motion, next_id=carry.next_id + taken)
 
 
-def _write(program: Program, carry: Carry, moving: Moving, values: jax.Array) -> Carry:
-    """Read out the segment's (K, B) values; lanes without a trial write nowhere."""
-    n, before, outputs = program.trials, carry.motion, carry.outputs
+def _read_out(program: Program, before: Motion, moving: Moving, values: jax.Array) -> Motion:
+    """The lanes after a segment, from its (K, B) values."""
     alive = before.status == RUNNING
-    ids = jnp.where(alive, carry.trial.id, n)
     status = (moving.ended & ((1 << CODE_BITS) - 1)).astype(jnp.int8)
     ended = alive & (status != RUNNING)
     last = jnp.where(ended, moving.ended >> CODE_BITS, program.segment - 1)
@@ -176,7 +159,7 @@ def _write(program: Program, carry: Carry, moving: Moving, values: jax.Array) ->
     values = jnp.where(alive[None] & (js <= last[None]), values, jnp.nan)
     finite = jnp.where(jnp.isfinite(values), values, jnp.inf)
     best = jnp.fmin(before.best_value, jnp.min(finite, axis=0))
-    motion = Motion(
+    return Motion(
         params=moving.params,
         state=moving.state,
         stop_state=moving.stop_state,
@@ -184,72 +167,23 @@ def _write(program: Program, carry: Carry, moving: Moving, values: jax.Array) ->
         value=jnp.where(alive, jnp.take_along_axis(values, last[None], axis=0)[0], before.value),
         best_value=jnp.where(jnp.isinf(best), jnp.nan, best),
         status=status,
-    )
-    history = outputs.history
-    if program.every:
-        # Lane b evaluated steps before.step[b] + j; every E-th of them is recorded.
-        offsets = jnp.arange(-(-program.segment // program.every), dtype=jnp.int32) * program.every
-        j = (-before.step % program.every)[:, None] + offsets[None, :]
-        column = (before.step[:, None] + j) // program.every
-        column = jnp.where(j < program.segment, column, history.shape[1])
-        picked = jnp.take_along_axis(values.T, jnp.minimum(j, program.segment - 1), axis=1)
-        history = history.at[ids[:, None], column].set(picked, mode="drop")
-    outputs = Outputs(
-        values=outputs.values.at[ids].set(motion.value, mode="drop"),
-        best_values=outputs.best_values.at[ids].set(motion.best_value, mode="drop"),
-        steps=outputs.steps.at[ids].set(motion.step, mode="drop"),
-        status=outputs.status.at[ids].set(motion.status, mode="drop"),
-        history=history,
-    )
-    return carry._replace(
-        motion=motion, outputs=outputs, kept=_keep(program, carry.kept, motion, ids, ended)
+        history=_recorded(program, before, values),
     )
 
 
-def _keep(program: Program, kept: Kept, motion: Motion, ids: jax.Array, ended: jax.Array) -> Kept:
-    """Store the parameters of trials that ended: all of them, or the best k so far."""
-    if program.keep == 0:
-        return kept
-    if program.keep is None:
-        return jax.lax.cond(
-            jnp.any(ended), _keep_all, lambda kept, *_: kept, kept, motion.params, ids, ended
-        )
-    ranked = ended & (motion.status != Status.DIVERGED.code) & jnp.isfinite(motion.value)
-    values = jnp.where(ranked, motion.value, jnp.inf)
-    return jax.lax.cond(
-        jnp.any(ranked & (values <= kept.values[-1])),
-        _keep_best,
-        lambda kept, *_: kept,
-        kept, motion.params, jnp.where(ranked, ids, program.trials), values,
-    )  # fmt: skip
-
-
-def _keep_all(kept: Kept, params: Any, ids: jax.Array, ended: jax.Array) -> Kept:
-    place = jnp.where(ended, ids, kept.ids.shape[0])
-    put = partial(jax.tree.map, lambda old, new: old.at[place].set(new, mode="drop"))
-    return kept._replace(params=put(kept.params, params))
-
-
-def _keep_best(kept: Kept, params: Any, ids: jax.Array, values: jax.Array) -> Kept:
-    k = kept.ids.shape[0]
-    values = jnp.concatenate([kept.values, values])
-    ids = jnp.concatenate([kept.ids, ids])
-    place = jnp.arange(values.shape[0], dtype=jnp.int32)
-    # Ties go to the lower id, so that no lane's place in the batch decides.
-    values, ids, place = (x[:k] for x in jax.lax.sort((values, ids, place), num_keys=2))
-    joined = jax.tree.map(lambda a, b: jnp.concatenate([a, b])[place], kept.params, params)
-    return Kept(ids, values, joined)
-
-
-def _tally(carry: Carry, busy: jax.Array) -> Tally:
-    status, values = carry.outputs.status, carry.outputs.values
-    good = (status == Status.CONVERGED.code) | (status == Status.MAX_STEPS.code)
-    return Tally(
-        finished=jnp.sum(status != RUNNING, dtype=jnp.int32),
-        diverged=jnp.sum(status == Status.DIVERGED.code, dtype=jnp.int32),
-        best=jnp.min(jnp.where(good & jnp.isfinite(values), values, jnp.inf), initial=jnp.inf),
-        busy=busy,
-    )
+def _recorded(program: Program, before: Motion, values: jax.Array) -> jax.Array:
+    """The histories with every E-th value of the segment in its place."""
+    if not program.every:
+        return before.history
+    # Lane b evaluated steps before.step[b] + j; every E-th of them is recorded.
+    offsets = jnp.arange(-(-program.segment // program.every), dtype=jnp.int32) * program.every
+    j = (-before.step % program.every)[:, None] + offsets[None, :]
+    column = (before.step[:, None] + j) // program.every
+    recorded = (j < program.segment) & (before.status == RUNNING)[:, None]
+    column = jnp.where(recorded, column, before.history.shape[1])
+    picked = jnp.take_along_axis(values.T, jnp.minimum(j, program.segment - 1), axis=1)
+    lane = jnp.arange(program.lanes, dtype=jnp.int32)[:, None]
+    return before.history.at[lane, column].set(picked, mode="drop")
 
 
 def _pick(condition: jax.Array, new: Any, old: Any) -> Any:

@@ -23,6 +23,8 @@ from ravine.spaces.sampling import canonical, grid_size, spaces
 
 _LANES = 64
 _SEGMENT = 64
+_MOST_RECORDS = 2**25
+"""At most so many losses are recorded by default, over all trials."""
 
 
 class Plan(NamedTuple):
@@ -30,6 +32,7 @@ class Plan(NamedTuple):
 
     program: Program
     operands: Operands
+    trials: int
     names: tuple[str, ...]
     """The swept hyperparameters' readable names, in the order of a trial's numbers."""
 
@@ -47,6 +50,7 @@ def plan(
     key: Any,
     seeds: Any,
     lanes: int | None,
+    workers: int,
     keep: int | None,
     record_every: int | None,
     has_aux: bool,
@@ -60,7 +64,11 @@ def plan(
     configs = _configs(template, start, trials, len(seeds), make is not None)
     total = check_count("trials times seeds", configs * max(len(seeds), 1))
     if record_every is None:
-        record_every = max(1, steps // 100)
+        record_every = max(1, steps // min(100, max(1, _MOST_RECORDS // total)))
+    every = check_count("record_every", record_every, 0)
+    if lanes is None:
+        lanes = min(_LANES, -(-total // workers))
+    lanes = min(check_count("lanes", lanes), total)
     settings = (canonical(optimizer, one_float=True), canonical(args))
     template = (*settings, canonical(stop, one_float=True))
     root = check_key(key)
@@ -71,19 +79,19 @@ def plan(
         init=make,
         has_aux=check_flag("has_aux", has_aux),
         stochastic=check_flag("stochastic", stochastic),
-        trials=total,
         seeds=len(seeds),
-        lanes=min(total, _LANES) if lanes is None else check_count("lanes", lanes),
+        lanes=lanes,
+        room=_room(lanes, steps // every + 1 if every else 0, keep),
         steps=steps,
         segment=_segment_length(steps),
-        every=check_count("record_every", record_every, 0),
+        every=every,
         keep=keep if keep is None else min(keep, total),
         in_step=order is not None and not seeds and isinstance(stop, Diverged),
     )
     operands = Operands(template, start, root, order_seeds, batches and batches.data, order)
     check_traceable(operands)
     check_loss(program, operands)
-    return Plan(program, operands, tuple(name_of(n) for n in spaces(template)))
+    return Plan(program, operands, total, tuple(name_of(n) for n in spaces(template)))
 
 
 def name_of(path: str) -> str:
@@ -94,7 +102,8 @@ def name_of(path: str) -> str:
 
 def numbers_of(plan: Plan) -> tuple[np.ndarray, ...]:
     """The swept numbers of every trial of the group: one array of shape (N,) a space."""
-    return tuple(np.asarray(x) for x in numbers(plan.program, plan.operands))
+    ids = jnp.arange(plan.trials, dtype=jnp.int32)
+    return tuple(np.asarray(x) for x in numbers(plan.program, plan.operands, ids))
 
 
 def _seed_list(seeds: Any) -> list[int]:
@@ -125,6 +134,13 @@ def _configs(template: Any, start: Any, trials: int | None, seeds: int, drawn_st
             "to draw, as in sweep(..., trials=256)."
         )
     return 1
+
+
+def _room(lanes: int, records: int, keep: int | None) -> int:
+    """How many ended trials to hold for the host: enough that it need not come often."""
+    if keep is None:
+        return 2 * lanes
+    return max(lanes, min(16 * lanes, 2**22 // max(records, 1)))
 
 
 def _segment_length(steps: int) -> int:

@@ -11,12 +11,14 @@ import numpy as np
 from ravine.core.types import Transform
 from ravine.engine.batches import Batches
 from ravine.engine.door import check_batches, check_count, check_flag, check_optimizer, check_stop
-from ravine.engine.driver import compiling_ahead, run, watching
-from ravine.engine.lanes import Carry
+from ravine.engine.ledger import Ledger
 from ravine.engine.plan import Plan, numbers_of, plan
+from ravine.engine.readout import Kept, Rows
 from ravine.engine.result import SweepResult
 from ravine.engine.status import STATUSES, Status
 from ravine.engine.stop import Stop
+from ravine.engine.watch import watching
+from ravine.engine.workers import Group, places, run
 
 
 def sweep(
@@ -32,6 +34,7 @@ def sweep(
     key: Any = 0,
     seeds: Any = None,
     lanes: int | None = None,
+    workers: int | None = None,
     keep: int | Literal["best", "all"] = "best",
     record_every: int | None = None,
     has_aux: bool = False,
@@ -63,8 +66,11 @@ def sweep(
         seeds: repeat every configuration with so many seeds, or with the seeds listed. A
             seed fixes start, noise and data order, the same for every configuration.
             Without it, each trial has a start of its own, and all share the data order.
-        lanes: the width B, how many trials run at once; 64 by default. Results at one
-            width do not depend on the other trials; between widths they differ by rounding.
+        lanes: the width B, how many trials a worker runs at once; at most 64 by default.
+            Results at one width do not depend on the other trials; between widths they
+            differ by rounding.
+        workers: how many sets of lanes run side by side, fed from one queue. By default
+            one for each accelerator, or for each core of the CPU.
         keep: whose final parameters to hold: ``"best"``, the best so many, or ``"all"``.
         record_every: record the loss every so many steps; 0 for no history. By default
             about a hundred records a trial.
@@ -99,16 +105,19 @@ def sweep(
         args=args, key=key, seeds=seeds, lanes=lanes, keep=kept, record_every=record_every,
         has_aux=has_aux, stochastic=stochastic,
     )  # fmt: skip
-    plans = {name: lay_out(optimizer=opt) for name, opt in optimizers.items()}
-    total = sum(p.program.trials for p in plans.values())
-    carries, complete = {}, True
-    groups = [(p.program, p.operands) for p in plans.values()]
-    with watching(total, progress, "sweep") as watch, compiling_ahead(groups) as compiled:
-        for name, group, future in zip(plans, groups, compiled, strict=True):
-            if complete:
-                carries[name], complete = run(*group, watch, future)
-    info = {"seconds": perf_counter() - began, "complete": complete}
-    return _collect(optimizers, plans, carries, kept, info)
+    if workers is not None:
+        check_count("workers", workers)
+    devices = places(workers)
+    plans = {name: lay_out(optimizer=opt, workers=len(devices)) for name, opt in optimizers.items()}
+    devices = devices[: sum(-(-p.trials // p.program.lanes) for p in plans.values())]
+    groups = {
+        name: Group(p.program, p.operands, p.trials, len(devices)) for name, p in plans.items()
+    }
+    ledgers = {name: group.ledger for name, group in groups.items()}
+    with watching(list(ledgers.values()), progress, "sweep") as show:
+        complete = run(list(groups.values()), devices, show)
+    info = {"seconds": perf_counter() - began, "complete": complete, "workers": len(devices)}
+    return _collect(optimizers, plans, ledgers, kept, info)
 
 
 def _named(optimizer: Any) -> dict[str, Transform]:
@@ -133,37 +142,35 @@ def _keep_count(keep: Any) -> int | None:
 def _collect(
     optimizers: dict[str, Transform],
     plans: dict[str, Plan],
-    carries: dict[str, Carry],
+    ledgers: dict[str, Ledger],
     kept: int | None,
     info: dict[str, Any],
 ) -> SweepResult:
     """Join the groups, one after the other, into arrays indexed by trial."""
-    sizes = {name: p.program.trials for name, p in plans.items()}
-    done = [plans[name].program for name in carries]
-    outputs = jax.tree.map(lambda *xs: np.concatenate(xs), *(c.outputs for c in carries.values()))
-    waiting = sum(sizes.values()) - outputs.values.shape[0]
-    names = np.repeat(np.array(list(sizes), dtype=object), list(sizes.values()))
-    program = done[0]
-    executed = sum(
-        int(c.segments) * p.segment * p.lanes for c, p in zip(carries.values(), done, strict=True)
+    sizes = [p.trials for p in plans.values()]
+    names = np.repeat(np.array(list(plans), dtype=object), sizes)
+    offsets = np.cumsum([0, *sizes])[:-1]
+    # The parameters are not joined: optimizers may be few and networks large.
+    rows: Rows = jax.tree.map(
+        lambda *xs: np.concatenate(xs), *(x.rows._replace(params=None) for x in ledgers.values())
     )
+    program = next(iter(plans.values())).program
+    executed = sum(x.executed for x in ledgers.values())
     # A trial of T steps takes T + 1 evaluations; one that is still running has taken T.
-    useful = float(np.sum(outputs.steps + (outputs.status != Status.RUNNING.code)))
-    ids, params = _kept(carries, sizes, kept)
-    statuses = np.array(STATUSES, dtype=object)[outputs.status]
-    config = np.concatenate([np.arange(n) for n in sizes.values()])
+    useful = float(np.sum(rows.steps + (rows.status != Status.RUNNING.code)))
+    held = _held([x.held for x in ledgers.values()], offsets, kept)
     return SweepResult(
-        values=_padded(outputs.values, waiting, np.nan),
-        best_values=_padded(outputs.best_values, waiting, np.nan),
-        steps=_padded(outputs.steps, waiting, 0),
-        status=_padded(statuses, waiting, STATUSES[0]),
+        values=rows.values,
+        best_values=rows.best_values,
+        steps=rows.steps,
+        status=np.array(STATUSES, dtype=object)[rows.status],
         names=names,
         hyperparameters=_columns(plans, names),
-        seeds=_seed_column(plans, config) if program.seeds else None,
-        history=_padded(outputs.history, waiting, np.nan),
-        history_steps=np.arange(outputs.history.shape[1]) * program.every,
-        kept_ids=ids,
-        params=params,
+        seeds=_seed_column(plans, rows.ids) if program.seeds else None,
+        history=rows.history,
+        history_steps=np.arange(rows.history.shape[1]) * program.every,
+        kept_ids=held.ids,
+        params=held.params,
         templates=dict(optimizers),
         swept={name: p.names for name, p in plans.items()},
         info=info | {
@@ -189,35 +196,16 @@ def _columns(plans: dict[str, Plan], names: np.ndarray) -> dict[str, np.ndarray]
     return columns
 
 
-def _padded(x: np.ndarray, rows: int, value: Any) -> np.ndarray:
-    """``x`` with rows behind it for the trials of groups that an interrupt kept from starting."""
-    return np.concatenate([x, np.full((rows, *x.shape[1:]), value, x.dtype)]) if rows else x
-
-
 def _seed_column(plans: dict[str, Plan], config: np.ndarray) -> np.ndarray:
     seeds = np.asarray(next(iter(plans.values())).operands.seeds)
     return seeds[config % len(seeds)]
 
 
-def _kept(
-    carries: dict[str, Carry], sizes: dict[str, int], kept: int | None
-) -> tuple[np.ndarray, Any]:
-    """The ids and the stacked parameters that the groups kept, cut to the best of all."""
-    offsets = dict(zip(sizes, np.cumsum([0, *sizes.values()]), strict=False))
-    ids: list[np.ndarray] = []
-    values: list[np.ndarray] = []
-    for name, carry in carries.items():
-        if kept is None:
-            group, held = np.arange(sizes[name]), carry.outputs.status != 0
-        else:
-            group, held = carry.kept.ids, carry.kept.ids < sizes[name]
-        ids.append(np.where(held, group + offsets[name], -1))
-        values.append(carry.outputs.values if kept is None else carry.kept.values)
-    joined, value = np.concatenate(ids), np.concatenate(values)
-    order = np.flatnonzero(joined >= 0)
-    if kept is not None:
-        order = order[np.lexsort((joined[order], value[order]))][:kept]
-    params = jax.tree.map(
-        lambda *xs: np.concatenate(xs)[order], *(c.kept.params for c in carries.values())
-    )
-    return joined[order], params
+def _held(groups: list[Kept], offsets: np.ndarray, kept: int | None) -> Kept:
+    """Whose parameters the groups hold, cut to the best of all."""
+    moved = [g._replace(ids=g.ids + o) for g, o in zip(groups, offsets, strict=True)]
+    joined: Kept = jax.tree.map(lambda *xs: np.concatenate(xs), *moved)
+    if kept is None:
+        return joined
+    order = np.lexsort((joined.ids, joined.values))[:kept]
+    return Kept(*jax.tree.map(lambda x: x[order], joined))

@@ -60,9 +60,10 @@ class Program:
     init: Callable[[jax.Array], Any] | None
     has_aux: bool
     stochastic: bool
-    trials: int
     seeds: int
     lanes: int
+    room: int
+    """How many ended trials the lanes hold for the host; at least ``lanes``."""
     steps: int
     segment: int
     every: int
@@ -137,9 +138,8 @@ def starting_point(program: Program, operands: Operands, trial: Trial) -> Any:
 
 
 @partial(jax.jit, static_argnums=0)
-def numbers(program: Program, operands: Operands) -> tuple[jax.Array, ...]:
-    """The swept numbers of every trial: one array of shape (N,) a space."""
-    ids = jnp.arange(program.trials, dtype=jnp.int32)
+def numbers(program: Program, operands: Operands, ids: jax.Array) -> tuple[jax.Array, ...]:
+    """The swept numbers of these trials: one array of shape (N,) a space."""
     return jax.vmap(lambda id: define(program, operands, id).numbers)(ids)
 
 

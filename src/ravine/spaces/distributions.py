@@ -23,6 +23,13 @@ class Distribution(Space):
         """Return one number, a scalar in the default float or integer dtype."""
         raise NotImplementedError
 
+    def quantile(self, u: jax.Array) -> jax.Array:
+        """Return the number below which a share ``u`` in ``[0, 1)`` of the draws lies.
+
+        It has the dtype of a draw; ``u`` is a scalar in the default float dtype.
+        """
+        raise NotImplementedError
+
 
 def _single(space: Any) -> None:
     """Check that every number of a space is one number."""
@@ -66,6 +73,10 @@ class Uniform(Distribution):
         low, high = jnp.asarray(self.low, float), jnp.asarray(self.high, float)
         return jax.random.uniform(key, dtype=low.dtype, minval=low, maxval=high)
 
+    def quantile(self, u: jax.Array) -> jax.Array:
+        low, high = jnp.asarray(self.low, float), jnp.asarray(self.high, float)
+        return jnp.clip(low + u * (high - low), low, high)
+
 
 @rule
 class LogUniform(Distribution):
@@ -89,6 +100,11 @@ class LogUniform(Distribution):
         drawn = jax.random.uniform(key, dtype=low.dtype, minval=jnp.log(low), maxval=jnp.log(high))
         return jnp.clip(jnp.exp(drawn), low, high)
 
+    def quantile(self, u: jax.Array) -> jax.Array:
+        low, high = jnp.asarray(self.low, float), jnp.asarray(self.high, float)
+        log_low, log_high = jnp.log(low), jnp.log(high)
+        return jnp.clip(jnp.exp(log_low + u * (log_high - log_low)), low, high)
+
 
 @rule
 class Normal(Distribution):
@@ -106,6 +122,15 @@ class Normal(Distribution):
     def draw(self, key: jax.Array) -> jax.Array:
         mean, std = jnp.asarray(self.mean, float), jnp.asarray(self.std, float)
         return mean + std * jax.random.normal(key, dtype=mean.dtype)
+
+    def quantile(self, u: jax.Array) -> jax.Array:
+        # Older releases of JAX load SciPy with this module.
+        from jax.scipy.special import ndtri
+
+        mean, std = jnp.asarray(self.mean, float), jnp.asarray(self.std, float)
+        # The lower tail ends where the upper one does, or u = 0 would give -inf.
+        edge = jnp.finfo(mean.dtype).epsneg
+        return mean + std * ndtri(jnp.clip(u, edge, 1 - edge))
 
 
 @rule
@@ -135,6 +160,12 @@ class IntUniform(Distribution):
         low, high = jnp.asarray(self.low, jnp.int32), jnp.asarray(self.high, jnp.int32)
         return jax.random.randint(key, (), low, high + 1)
 
+    def quantile(self, u: jax.Array) -> jax.Array:
+        low, high = jnp.asarray(self.low, jnp.int32), jnp.asarray(self.high, jnp.int32)
+        # The widest range has almost 2**32 numbers: 32 bits count it without a sign only.
+        start, last = low.astype(jnp.uint32), (high - low).astype(jnp.uint32)
+        return (start + _counted(u, last)).astype(jnp.int32).astype(int)
+
 
 @rule
 class Choice(Distribution):
@@ -156,8 +187,17 @@ class Choice(Distribution):
         options = jnp.asarray(self.options)
         return options[jax.random.randint(key, (), 0, options.shape[0])]
 
+    def quantile(self, u: jax.Array) -> jax.Array:
+        options = jnp.sort(jnp.asarray(self.options))
+        return options[_counted(u, jnp.uint32(options.shape[0] - 1))]
+
     def __repr__(self) -> str:
         return f"Choice({listed(self.options)})"
+
+
+def _counted(u: jax.Array, last: jax.Array) -> jax.Array:
+    """Which of the numbers 0 to ``last`` lies at ``u``, where each is as likely."""
+    return jnp.minimum((u * (last.astype(u.dtype) + 1)).astype(jnp.uint32), last)
 
 
 def as_numbers(owner: str, values: Any) -> np.ndarray:

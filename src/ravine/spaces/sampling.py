@@ -36,17 +36,24 @@ def spaces(template: Any) -> dict[str, Space]:
     return named
 
 
-def draw(template: Any, key: jax.Array, config: jax.Array) -> tuple[jax.Array, ...]:
+def draw(
+    template: Any, key: jax.Array, config: jax.Array, unit: jax.Array | None = None
+) -> tuple[jax.Array, ...]:
     """The numbers of configuration ``config``, one a space, in leaf order.
 
     A random space draws from ``key``, ``config`` and its own name, so that adding a
     space or a configuration changes no other number. Grids are counted through like the
     digits of a number, the last one fastest.
+
+    With ``unit``, points of the unit cube of shape (configurations, random spaces), a random
+    space takes its quantile at the configuration's point instead.
     """
     named = spaces(template)
     sizes = [s.size for s in named.values() if isinstance(s, Axis)]
     trial_key = jax.random.fold_in(key, config)
-    numbers, seen = [], 0
+    point = None if unit is None else unit[config % unit.shape[0]]
+    numbers: list[jax.Array] = []
+    seen = 0
     for name, space in named.items():
         if isinstance(space, Axis):
             seen += 1
@@ -55,6 +62,9 @@ def draw(template: Any, key: jax.Array, config: jax.Array) -> tuple[jax.Array, .
         else:
             if not isinstance(space, Distribution):
                 raise TypeError(f"{name[2:]} must be a grid or a distribution, got {space!r}.")
+            if point is not None:
+                numbers.append(space.quantile(point[len(numbers) - seen]))
+                continue
             own_key = jax.random.fold_in(trial_key, zlib.crc32(name.encode()) >> 1)
             numbers.append(space.draw(own_key))
     return tuple(numbers)

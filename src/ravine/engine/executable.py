@@ -1,0 +1,67 @@
+"""Compiling the lanes for a device, once for each program and shapes of operands."""
+
+from collections import OrderedDict
+from threading import Lock
+from typing import Any
+
+import jax
+import numpy as np
+
+from ravine.engine.lanes import advance, empty
+from ravine.engine.trial import Abstract, Operands, Program
+
+_MOST = 128
+_OPTIONS = {
+    # Finds more buffers that a loop may reuse: about 10 % faster for small steps.
+    "cpu": {"xla_cpu_copy_insertion_use_region_analysis": True},
+}
+_SETTINGS = (
+    "jax_enable_x64", "jax_default_matmul_precision", "jax_debug_nans", "jax_debug_infs",
+    "jax_numpy_dtype_promotion", "jax_default_prng_impl", "jax_threefry_partitionable",
+    "jax_disable_jit",
+)  # fmt: skip
+
+
+class Executable:
+    """A compiled program for one device: lowered where it is asked for, compiled where it is used.
+
+    Settings of JAX made by a context manager hold for one thread only, so the thread that
+    knows them lowers; the rest of the work, most of it, can be done by any.
+    """
+
+    def __init__(self, program: Program, operands: Operands, device: jax.Device) -> None:
+        self.operands_like = Abstract.of(operands)
+        carry = empty(program, operands)
+        self._lowered: Any = advance.lower(
+            program, jax.device_put(operands, device), carry, np.int32(1), np.bool_(False)
+        )
+        self._platform = device.platform
+        self._compiled: Any = None
+        self._lock = Lock()
+
+    def get(self) -> Any:
+        """The compiled program: a function of operands, carry, segments and more."""
+        with self._lock:
+            if self._compiled is None:
+                try:
+                    self._compiled = self._lowered.compile(_OPTIONS.get(self._platform))
+                except ValueError as error:  # an option that this release does not know
+                    if "No such compile option" not in str(error):
+                        raise
+                    self._compiled = self._lowered.compile()
+                self._lowered = None
+            return self._compiled
+
+
+_made: OrderedDict[Any, Executable] = OrderedDict()
+
+
+def executable(program: Program, operands: Operands, device: jax.Device) -> Executable:
+    """The executable for a program and operands of these shapes, from memory if it is there."""
+    settings = tuple(getattr(jax.config, name, None) for name in _SETTINGS)
+    key = (program, Abstract.of(operands), device, settings)
+    found = _made.pop(key, None) or Executable(program, operands, device)
+    _made[key] = found
+    while len(_made) > _MOST:
+        _made.popitem(last=False)
+    return found

@@ -1,0 +1,75 @@
+"""The host's book of a group of trials: an array a quantity, a row a trial."""
+
+from threading import Lock
+from typing import Any
+
+import jax
+import numpy as np
+
+from ravine.engine.lanes import Carry
+from ravine.engine.readout import Kept, Rows
+from ravine.engine.status import Status
+from ravine.engine.trial import Program
+
+RUNNING = Status.RUNNING.code
+
+
+class Ledger:
+    """What is known of every trial so far. Several workers write to it.
+
+    ``rows`` has a row a trial, in the order of the ids: NaN and status running where a
+    trial has not begun.
+    """
+
+    def __init__(self, program: Program, trials: int, shapes: Carry) -> None:
+        def blank(x: Any) -> np.ndarray:
+            fill = np.nan if np.issubdtype(x.dtype, np.floating) else 0
+            return np.full((trials, *x.shape[1:]), fill, x.dtype)
+
+        self.rows: Rows = jax.tree.map(blank, shapes.finished.rows)
+        self.rows.ids[:] = np.arange(trials)
+        self.rows.status[:] = RUNNING
+        self.executed = 0
+        """Lane-steps that were run, with a trial in the lane or without."""
+        self.finished = self.diverged = 0
+        self.best = np.inf
+        self._kept = [shapes.kept]
+        self._program = program
+        self._lock = Lock()
+
+    def add(self, rows: Rows) -> None:
+        """Write down trials that have ended."""
+        diverged = rows.status == Status.DIVERGED.code
+        good = rows.values[~diverged & np.isfinite(rows.values)]
+        with self._lock:
+            self._put(rows)
+            self.finished += len(rows.ids)
+            self.diverged += int(np.sum(diverged))
+            self.best = min(self.best, float(np.min(good, initial=np.inf)))
+
+    def close(self, carry: Carry) -> None:
+        """Write down what a worker leaves: trials it did not finish, and what it kept."""
+        running = carry.motion.status == RUNNING
+        left = Rows.of(self._program, carry.trial.id, carry.motion)
+        with self._lock:
+            self._put(jax.tree.map(lambda x: x[running], left))
+            self._kept.append(carry.kept)
+            self.executed += int(carry.segments) * self._program.segment * self._program.lanes
+
+    def _put(self, rows: Rows) -> None:
+        def put(old: np.ndarray, new: np.ndarray) -> None:
+            old[rows.ids] = new
+
+        jax.tree.map(put, self.rows, rows)
+
+    @property
+    def held(self) -> Kept:
+        """Whose final parameters are held: of the best trials, best first, or of all."""
+        if self._program.keep is None:
+            ids = np.flatnonzero(self.rows.status != RUNNING)
+            params = jax.tree.map(lambda x: x[ids], self.rows.params)
+            return Kept(ids, self.rows.values[ids], params)
+        joined = jax.tree.map(lambda *xs: np.concatenate(xs), *self._kept)
+        order = np.lexsort((joined.ids, joined.values))
+        order = order[np.isfinite(joined.values[order])][: self._program.keep]
+        return Kept(*jax.tree.map(lambda x: x[order], joined))

@@ -1,0 +1,153 @@
+"""Workers: threads that each drive a set of lanes, all fed from the same queues.
+
+One worker an accelerator, several on a CPU, where a program of small steps keeps about
+one core busy. A worker takes up a program that nobody runs yet, or helps with the one of
+which most is left; so all are busy until the last queue is empty.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager
+from threading import Condition, Event
+from time import perf_counter
+from typing import Any
+
+import jax
+import numpy as np
+
+from ravine.core.numerics import same_precision
+from ravine.engine.executable import Executable, executable
+from ravine.engine.lanes import empty
+from ravine.engine.ledger import Ledger
+from ravine.engine.queue import Queue
+from ravine.engine.trial import Operands, Program
+
+_PERIOD = 0.25
+"""Seconds between two looks at a running program."""
+
+
+class Group:
+    """Trials that share a program: their queue, their ledger, and an executable a device."""
+
+    def __init__(self, program: Program, operands: Operands, trials: int, workers: int) -> None:
+        self.program, self.operands = program, operands
+        self.queue = Queue(
+            [(0, trials)], width=program.lanes, workers=workers, whole=program.in_step
+        )
+        self.ledger = Ledger(program, trials, empty(program, operands))
+        self.executables: dict[jax.Device, Executable] = {}
+        self.started = False
+
+
+class Crew:
+    """What the workers share: the groups, and whether to go on."""
+
+    def __init__(self, groups: Sequence[Group]) -> None:
+        self.groups = groups
+        self.stop = Event()
+        self._changed = Condition()
+
+    def ready(self, group: Group, device: jax.Device, made: Executable) -> None:
+        """Say that a group can be run on a device."""
+        with self._changed:
+            group.executables[device] = made
+            self._changed.notify_all()
+
+    def claim(self, device: jax.Device) -> Group | None:
+        """The group to work on next, ``None`` at the end; waits while one is being prepared."""
+        with self._changed:
+            while not self.stop.is_set():
+                waiting = [g for g in self.groups if g.queue.waiting]
+                if not waiting:
+                    return None
+                able = [g for g in waiting if device in g.executables]
+                fresh = [g for g in able if not g.started]
+                if fresh or len(able) == len(waiting):
+                    chosen = fresh[0] if fresh else max(able, key=lambda g: g.queue.waiting)
+                    chosen.started = True
+                    return chosen
+                self._changed.wait(0.1)
+        return None
+
+
+def places(workers: int | None) -> list[jax.Device]:
+    """The device of each worker: every accelerator once, or the CPU once for each core."""
+    default = jax.config.jax_default_device
+    found = [default] if isinstance(default, jax.Device) else jax.local_devices()
+    if workers is None:
+        workers = cores() if found[0].platform == "cpu" else len(found)
+    return [found[i % len(found)] for i in range(workers)]
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def run(groups: Sequence[Group], devices: Sequence[jax.Device], show: Callable[[], None]) -> bool:
+    """Run all groups with a worker on each of the devices; return whether all trials ended.
+
+    Ctrl-C ends the run early; what there is by then is in the groups' ledgers.
+    """
+    crew, complete = Crew(groups), True
+    pool = ThreadPoolExecutor(len(devices), thread_name_prefix="ravine")
+    # Settings made by a context manager hold for one thread only.
+    futures = [pool.submit(_work, crew, device, same_precision()) for device in devices]
+    try:
+        for group in groups:
+            for device in dict.fromkeys(devices):
+                made = executable(group.program, group.operands, device)
+                crew.ready(group, device, made)
+        while wait(futures, timeout=_PERIOD, return_when=FIRST_EXCEPTION).not_done:
+            show()
+            if crew.stop.is_set():
+                break
+    except KeyboardInterrupt:
+        complete = False
+    finally:
+        crew.stop.set()
+        pool.shutdown(wait=True)
+    for future in futures:
+        future.result()
+    show()
+    return complete
+
+
+def _work(crew: Crew, device: jax.Device, precision: AbstractContextManager[Any]) -> None:
+    try:
+        with precision:
+            while (group := crew.claim(device)) is not None:
+                _drive(crew.stop, group, device)
+    except BaseException:
+        crew.stop.set()
+        raise
+
+
+def _drive(stop: Event, group: Group, device: jax.Device) -> None:
+    """Advance a set of lanes until the group's queue is empty and the lanes are idle."""
+    advance = group.executables[device].get()
+    carry = empty(group.program, group.operands)
+    operands, carry = jax.device_put((group.operands, carry), device)
+    next_id = end_id = done = 0
+    segments, busy = 1, True
+    while not stop.is_set():
+        if next_id == end_id and (grant := group.queue.take()) is not None:
+            next_id, end_id = grant
+            carry = carry._replace(next_id=np.int32(next_id), end_id=np.int32(end_id))
+        elif not busy:
+            break
+        began, before = perf_counter(), done
+        more = np.bool_(group.queue.waiting > 0)
+        carry, pending = advance(operands, carry, np.int32(segments), more)
+        count, next_id, done, busy = (x.item() for x in jax.device_get(pending))
+        if count:
+            rows = jax.tree.map(lambda x: np.asarray(x)[:count].copy(), carry.finished.rows)
+            group.ledger.add(rows)
+            carry = carry._replace(finished=carry.finished._replace(count=np.int32(0)))
+        if done - before == segments:
+            growth = _PERIOD / max(perf_counter() - began, 1e-6)
+            segments = int(np.clip(segments * min(growth, 8.0), 1, 2**20))
+    group.ledger.close(jax.device_get(carry))
