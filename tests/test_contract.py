@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ravine as rv
-from ravine.engine import driver
+from ravine.engine import workers
 from ravine.engine.plan import numbers_of, plan
 from ravine.optimizers import SGD
 
@@ -114,7 +114,7 @@ class TestOneSweep:
 
     @pytest.mark.parametrize("period", [0.0, 1e9], ids=["often", "seldom"])
     def test_how_often_the_host_looks_does_not_matter(self, plain, period, monkeypatch):
-        monkeypatch.setattr(driver, "_PERIOD", period)
+        monkeypatch.setattr(workers, "_PERIOD", period)
         assert rows(given_starts()) == rows(plain)
 
 
@@ -176,7 +176,7 @@ class TestDrawn:
             opt = rv.Adam(rv.LogUniform(1e-5, 1.0), **fields)
             laid = plan(
                 valley, INIT, opt, trials=n, steps=1, stop=rv.Diverged(), batches=None,
-                args=None, key=4, seeds=None, lanes=None, keep=1, record_every=None,
+                args=None, key=4, seeds=None, lanes=None, workers=1, keep=1, record_every=None,
                 has_aux=False, stochastic=False,
             )  # fmt: skip
             return numbers_of(laid)[laid.names.index("learning_rate")]

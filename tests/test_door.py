@@ -294,7 +294,6 @@ class TestRight:
             raise Reached
 
         monkeypatch.setattr("ravine.engine.sweep.run", stop)
-        monkeypatch.setattr("ravine.engine.driver.advance", lambda *args: None)
 
         def lay_out(**change):
             with pytest.raises(Reached):

@@ -1,5 +1,6 @@
 """Sweeps: every trial is the minimization that it says it is."""
 
+import _thread
 import itertools
 import math
 import re
@@ -12,7 +13,8 @@ import pytest
 
 import ravine as rv
 from ravine import Status
-from ravine.engine import driver
+from ravine.engine import workers
+from ravine.engine.ledger import Ledger
 from ravine.engine.plan import plan
 from ravine.engine.trial import define, starting_point
 from ravine.optimizers import SGD
@@ -148,20 +150,35 @@ class TestShown:
         assert capsys.readouterr() == ("", "")
 
 
+@pytest.fixture
+def interrupt_after(monkeypatch):
+    """Ctrl-C as soon as a worker has come so many times with trials that ended."""
+
+    def arm(visits):
+        stops, seen = [], []
+        make, add = workers.Event, Ledger.add
+
+        def remembered():
+            stops.append(make())
+            return stops[-1]
+
+        def added(ledger, rows):
+            add(ledger, rows)
+            seen.append(rows)
+            if len(seen) == visits:
+                _thread.interrupt_main()
+                assert stops[-1].wait(20)
+
+        monkeypatch.setattr(workers, "Event", remembered)
+        monkeypatch.setattr(Ledger, "add", added)
+
+    return arm
+
+
 class TestInterrupt:
-    @pytest.mark.parametrize("where", ["advance", "show"])
-    def test_what_had_ended_is_kept(self, results, where, monkeypatch):
-        owner = driver if where == "advance" else driver.Progress
-        original, calls = getattr(owner, where), []
-
-        def interrupted(*args):
-            calls.append(args)
-            if len(calls) == 2:
-                raise KeyboardInterrupt
-            return original(*args)
-
-        monkeypatch.setattr(owner, where, interrupted)
-        out = grid(record_every=1)
+    def test_what_had_ended_is_kept(self, results, interrupt_after):
+        interrupt_after(2)
+        out = grid(record_every=1, workers=1)
         ended = out.status != Status.RUNNING
         assert not out.info["complete"]
         assert 0 < ended.sum() < 20
@@ -177,7 +194,7 @@ class TestInterrupt:
         def interrupted(*args):
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(driver, "advance", interrupted)
+        monkeypatch.setattr(workers, "executable", interrupted)
         out = rv.sweep(
             bowl, START, {"a": SGD(rv.Grid(RATES)), "b": SGD(0.1)}, steps=3, seeds=[5, 6]
         )
@@ -192,17 +209,10 @@ class TestInterrupt:
         assert "No trial ended" in repr(out)
 
 
-def test_an_interrupt_before_the_second_program_keeps_the_first(named, monkeypatch):
+def test_an_interrupt_before_the_second_program_keeps_the_first(named, interrupt_after):
     optimizers, whole = named
-    original = driver.advance
-
-    def interrupted(program, operands, *args):
-        if "Linear" in repr(operands.template):
-            raise KeyboardInterrupt
-        return original(program, operands, *args)
-
-    monkeypatch.setattr(driver, "advance", interrupted)
-    out = rv.sweep(bowl, START, optimizers, trials=4, steps=6, keep=5, lanes=4)
+    interrupt_after(1)
+    out = rv.sweep(bowl, START, optimizers, trials=4, steps=6, keep=5, lanes=4, workers=1)
     np.testing.assert_array_equal(out.values[:4], whole.values[:4])
     assert set(out.status[4:]) == {Status.RUNNING}
     assert out.names.tolist() == whole.names.tolist()
@@ -210,6 +220,15 @@ def test_an_interrupt_before_the_second_program_keeps_the_first(named, monkeypat
     assert set(out.kept_ids) == {0, 1, 2, 3}
     assert not out.info["complete"]
     assert 0 < out.info["occupancy"] <= 1
+
+
+def test_a_worker_that_fails_says_so(monkeypatch):
+    def failed(*args):
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(Ledger, "add", failed)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        grid(record_every=1)
 
 
 TRACES = []
@@ -298,7 +317,8 @@ def starts(**kwargs):
 def laid_out(init, rate, trials, seeds=None):
     return plan(
         bowl, init, SGD(rate), trials=trials, steps=1, stop=rv.Diverged(), batches=None, args=None,
-        key=0, seeds=seeds, lanes=None, keep=1, record_every=None, has_aux=False, stochastic=False,
+        key=0, seeds=seeds, lanes=None, workers=1, keep=1, record_every=None, has_aux=False,
+        stochastic=False,
     )  # fmt: skip
 
 
@@ -353,7 +373,7 @@ class TestStarts:
     def test_which_trial_gets_which_start(self, rate, trials, seeds, want):
         points = rv.Starts(jnp.arange(3.0)[:, None] * jnp.ones((1, 2)))
         laid = laid_out(points, rate, trials, seeds)
-        assert laid.program.trials == len(want)
+        assert laid.trials == len(want)
         assert [start_of(laid, id)[0] for id in range(len(want))] == want
 
     def test_without_seeds_every_trial_has_a_start_of_its_own(self):

@@ -138,6 +138,4 @@ def same_precision() -> AbstractContextManager[Any]:
     double = jnp.dtype(jax.dtypes.canonicalize_dtype(float)).itemsize == 8
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(double)
-    from jax.experimental import enable_x64  # before JAX 0.8
-
-    return enable_x64(double)
+    return jax.experimental.enable_x64(double)  # type: ignore[attr-defined]  # before JAX 0.8

@@ -116,7 +116,13 @@ def max_abs(x: Any) -> jax.Array:
 
 def norm(x: Any) -> jax.Array:
     """The Euclidean norm over all leaves; its derivative at zero is zero."""
-    return safe_sqrt(_folded(jnp.add, [jnp.sum(abs_sq(fine(a))) for a in jax.tree.leaves(x)]))
+    return safe_sqrt(_folded(jnp.add, [_sum(abs_sq(fine(a))) for a in jax.tree.leaves(x)]))
+
+
+def _sum(a: jax.Array) -> jax.Array:
+    """The sum as a product with ones: many short sums side by side are faster so on a CPU."""
+    a = a.ravel()
+    return jnp.dot(a, jnp.ones_like(a), precision=jax.lax.Precision.HIGHEST)
 
 
 def size(x: Any) -> int:

@@ -105,8 +105,9 @@ def minimize(
         )
     result = sweep(
         loss, params, optimizer,
-        trials=1, steps=steps, stop=stop, batches=batches, args=args, key=key, workers=1, keep="all",
-        record_every=record_every, has_aux=has_aux, stochastic=stochastic, progress=progress,
+        trials=1, steps=steps, stop=stop, batches=batches, args=args, key=key, workers=1,
+        keep="all", record_every=record_every, has_aux=has_aux, stochastic=stochastic,
+        progress=progress,
     )  # fmt: skip
     recorded = int(np.sum(result.history_steps <= result.steps[0]))
     return MinimizeResult(

@@ -68,7 +68,7 @@ def plan(
     every = check_count("record_every", record_every, 0)
     if lanes is None:
         lanes = min(_LANES, -(-total // workers))
-    lanes = min(check_count("lanes", lanes), total)
+    lanes = check_count("lanes", lanes)
     settings = (canonical(optimizer, one_float=True), canonical(args))
     template = (*settings, canonical(stop, one_float=True))
     root = check_key(key)

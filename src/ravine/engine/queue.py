@@ -38,7 +38,9 @@ class Queue:
             if self._whole:
                 count = max(1, waiting // (2 * self._workers * width)) * width
             else:
-                count = max(-(-waiting // (2 * self._workers)), min(width, -(-waiting // self._workers)))
+                count = max(
+                    -(-waiting // (2 * self._workers)), min(width, -(-waiting // self._workers))
+                )
             start, end = self._ranges[0]
             middle = min(start + count, end)
             self._ranges[:1] = [(middle, end)] if middle < end else []

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from functools import partial
 from threading import Condition, Event
 from time import perf_counter
 from typing import Any
@@ -73,7 +74,7 @@ class Crew:
 
 def places(workers: int | None) -> list[jax.Device]:
     """The device of each worker: every accelerator once, or the CPU once for each core."""
-    default = jax.config.jax_default_device
+    default = jax.config.jax_default_device  # type: ignore[attr-defined]
     found = [default] if isinstance(default, jax.Device) else jax.local_devices()
     if workers is None:
         workers = cores() if found[0].platform == "cpu" else len(found)
@@ -144,10 +145,13 @@ def _drive(stop: Event, group: Group, device: jax.Device) -> None:
         carry, pending = advance(operands, carry, np.int32(segments), more)
         count, next_id, done, busy = (x.item() for x in jax.device_get(pending))
         if count:
-            rows = jax.tree.map(lambda x: np.asarray(x)[:count].copy(), carry.finished.rows)
-            group.ledger.add(rows)
+            group.ledger.add(jax.tree.map(partial(_first, count), carry.finished.rows))
             carry = carry._replace(finished=carry.finished._replace(count=np.int32(0)))
         if done - before == segments:
             growth = _PERIOD / max(perf_counter() - began, 1e-6)
             segments = int(np.clip(segments * min(growth, 8.0), 1, 2**20))
     group.ledger.close(jax.device_get(carry))
+
+
+def _first(n: int, x: jax.Array) -> np.ndarray:
+    return np.asarray(x)[:n].copy()  # the array itself is given away in the next call
