@@ -17,6 +17,7 @@ import ravine as rv
 from ravine.engine.trial import order_keys
 
 BATCH = 128
+ONE = "ravine.sweep, one worker"
 
 
 def by_hand(problem, rates, keys, order, steps):
@@ -106,14 +107,15 @@ def main() -> None:
     order = batches.order(order_keys(jax.random.key(0), jnp.zeros(1, jnp.int32)), steps + 1)[0]
     few = max(1, trials // 32)
 
-    def lanes():
+    def lanes(**more):
         return rv.sweep(
             problem.loss, problem.init, rv.Adam(rv.Grid(rates)),
-            steps=steps, batches=batches, lanes=trials,
+            steps=steps, batches=batches, **more,
         ).values  # fmt: skip
 
     contenders = {
-        "ravine.sweep": lanes,
+        ONE: lambda: lanes(lanes=trials, workers=1),
+        "ravine.sweep, all workers": lanes,
         "Optax by hand, jit(vmap(scan))": by_hand(problem, rates, keys, order, steps),
     }
     partial = {
@@ -126,11 +128,11 @@ def main() -> None:
     seconds = rounds(contenders | partial, options.repeats)
     for name in partial:
         seconds[name] = [s * trials / few for s in seconds[name]]
-    figures = ratios(seconds, "ravine.sweep")
+    figures = ratios(seconds, ONE)
     for row in figures.values():
         row["lane_steps_per_s"] = trials * steps / row["seconds"]
     report(
-        f"{trials} networks of {steps} steps, batch {BATCH}, one worker",
+        f"{trials} networks of {steps} steps, batch {BATCH}",
         figures,
         options.json,
         scaled_from=f"{few} of {trials} networks for the last {len(partial)}",

@@ -16,6 +16,7 @@ from harness import arguments, ratios, report, rounds
 import ravine as rv
 
 DIMENSION, MAX_STEPS, TOLERANCE = 64, 50_000, 1e-4
+ONE = "refilled lanes, one worker"
 EIGENVALUES = np.logspace(-2, 0, DIMENSION).astype(np.float32)
 
 
@@ -65,7 +66,7 @@ def bare_step(learning_rate):
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--lanes", type=int, default=128)
+    parser.add_argument("--lanes", type=int, default=128, help="a worker (%(default)s)")
     parser.add_argument("--trials", type=int, default=4096)
     options = parser.parse_args()
     trials = 64 if options.quick else options.trials
@@ -78,12 +79,13 @@ def main() -> None:
             stop=rv.GradNorm(TOLERANCE) | rv.Diverged(), lanes=options.lanes, **more,
         )  # fmt: skip
 
-    ours = lanes()
+    ours, alone = lanes(), lanes(workers=1)
     peer = np.asarray(same_step(rates)[0])
     seconds = rounds(
         {
-            "refilled lanes": lambda: lanes().values,
-            "refilled lanes, no history": lambda: lanes(record_every=0).values,
+            ONE: lambda: lanes(workers=1).values,
+            "refilled lanes, all workers": lambda: lanes().values,
+            "one worker, no history": lambda: lanes(workers=1, record_every=0).values,
             "vmap(while_loop), the same step": lambda: same_step(rates),
             "vmap(while_loop), bare step": lambda: bare_step(rates),
         },
@@ -91,11 +93,13 @@ def main() -> None:
     )
     useful = float(np.sum(peer + 1) / ((peer.max() + 1) * trials))
     report(
-        f"{trials} learning rates to tolerance, {options.lanes} lanes, one worker",
-        ratios(seconds, "refilled lanes"),
+        f"{trials} learning rates to tolerance, {options.lanes} lanes a worker",
+        ratios(seconds, ONE),
         options.json,
         equal_step_counts=f"{np.mean(ours.steps == peer):.2%} of the trials",
-        useful_lane_steps=f"{ours.info['occupancy']:.2f} against {useful:.2f}",
+        workers=ours.info["workers"],
+        useful_lane_steps=f"{alone.info['occupancy']:.2f} with one worker, "
+        f"{ours.info['occupancy']:.2f} with all, against {useful:.2f}",
     )
 
 

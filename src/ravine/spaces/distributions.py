@@ -204,8 +204,10 @@ def as_numbers(owner: str, values: Any) -> np.ndarray:
     """Check a non-empty sequence of finite numbers and return it as a flat array."""
     if isinstance(values, str | bytes | dict) or not np.iterable(values):
         raise TypeError(f"{owner} takes a sequence of numbers, got {values!r}.")
-    numbers = list(values)
-    for v in numbers:
+    # An array of numbers need not be looked at one by one.
+    is_array = isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iuf"
+    numbers = values if is_array else list(values)
+    for v in () if is_array else numbers:
         if not _is_number(v):
             raise TypeError(
                 f"{owner} holds numbers, got {v!r}. To compare structures (flags, schedules, whole "
@@ -215,7 +217,7 @@ def as_numbers(owner: str, values: Any) -> np.ndarray:
     # Integers that 32 bits cannot hold would wrap around in compiled code.
     if np.issubdtype(array.dtype, np.object_) or np.any(np.abs(array) > _LARGEST):
         array = np.asarray(numbers, float)
-    if not numbers or not np.all(np.isfinite(array)):
+    if not array.size or not np.all(np.isfinite(array)):
         raise ValueError(f"{owner} needs at least one number, all finite, got {values!r}.")
     return array
 
