@@ -8,6 +8,7 @@ from ravine.core.rule import rule
 from ravine.core.types import EmptyState, Schedule, Space, Transform
 from ravine.engine.batches import Batches
 from ravine.engine.minimize import MinimizeResult, minimize
+from ravine.engine.prune import Hyperband, MedianPruning, Pruner, SuccessiveHalving
 from ravine.engine.result import SweepResult, TrialResult, load
 from ravine.engine.status import Status
 from ravine.engine.stop import (
@@ -87,12 +88,14 @@ __all__ = [
     "Frozen",
     "GradNorm",
     "Grid",
+    "Hyperband",
     "Identity",
     "IntUniform",
     "LogGrid",
     "LogUniform",
     "Masked",
     "MaxSteps",
+    "MedianPruning",
     "MinimizeResult",
     "NAdam",
     "NoisySGD",
@@ -101,6 +104,7 @@ __all__ = [
     "Partition",
     "Plateau",
     "Problem",
+    "Pruner",
     "RMSProp",
     "Scale",
     "ScaleByAdadelta",
@@ -120,6 +124,7 @@ __all__ = [
     "Status",
     "StepNorm",
     "Stop",
+    "SuccessiveHalving",
     "SweepResult",
     "Target",
     "Trace",

@@ -1,8 +1,6 @@
 """Checking what a user hands in, before anything is compiled."""
 
-import inspect
 from collections.abc import Callable
-from functools import lru_cache
 from operator import index
 from typing import Any
 
@@ -13,10 +11,10 @@ import numpy as np
 from ravine.core.numerics import as_key
 from ravine.core.paths import leaf_paths, path_name
 from ravine.core.types import Transform
-from ravine.engine.batches import Batches, is_numeric, take
-from ravine.engine.lane import loss_inputs
+from ravine.engine.batches import Batches, is_numeric
+from ravine.engine.prune import Pruner
 from ravine.engine.stop import Diverged, Stop
-from ravine.engine.trial import Abstract, Operands, Program, define, settings, starting_point
+from ravine.engine.trial import Operands
 from ravine.spaces.sampling import canonical, is_space
 
 _MOST = 2**31 - 1
@@ -133,6 +131,20 @@ def check_batches(batches: Any) -> Batches | None:
     return batches
 
 
+def check_prune(prune: Any) -> None:
+    """Check what gives up trials.
+
+    Raises:
+        TypeError: with the likely fix.
+    """
+    if prune is not None and not isinstance(prune, Pruner):
+        hint = " Give it its numbers: SuccessiveHalving(eta=3, min_steps=100)."
+        raise TypeError(
+            f"prune must be a pruner such as SuccessiveHalving(min_steps=100), got {prune!r}."
+            f"{hint if isinstance(prune, type) else ''}"
+        )
+
+
 def check_args(args: Any) -> Any:
     """Check the loss's further arguments: arrays, numbers and spaces.
 
@@ -199,110 +211,15 @@ def check_leaves(what: str, params: Any) -> None:
             )
 
 
-def check_loss(program: Program, operands: Operands) -> None:
-    """Check that the loss can be called as it will be, and returns a real scalar.
-
-    Raises:
-        TypeError: saying how the loss is called and what came back.
-    """
-    given = [("batch", operands.data), ("args", operands.template[1])]
-    names = ["params", *(n for n, x in given if x is not None)]
-    names += ["key"] if program.stochastic else []
-    hint = "The batch comes with batches=, args with args=, the key with stochastic=True."
-    _check_function("loss", program.loss, names, hint)
-    if program.init is not None:
-        _check_function("init", program.init, ["key"], "It makes params from a random key.")
-    _check_outputs(program, Abstract.of(operands), f"loss({', '.join(names)})")
-
-
-def _check_function(name: str, function: Any, inputs: list[str], hint: str) -> None:
-    called = f"{name}({', '.join(inputs)})"
-    if not callable(function):
-        raise TypeError(f"{name} must be a function, called as {called}, got {function!r}.")
-    try:
-        hash(function)
-    except TypeError:
-        raise TypeError(
-            f"{name} must be hashable, as functions are: a {type(function).__name__} is not. "
-            f"Wrap it: def {called}: ..."
-        ) from None
-    try:
-        inspect.signature(function).bind(*inputs)
-    except ValueError:
-        pass  # a builtin without a signature
-    except TypeError as error:
-        raise TypeError(
-            f"{name} is called as {called}, and yours does not take that: {error}. {hint}"
-        ) from None
-
-
-@lru_cache(maxsize=256)
-def _check_outputs(program: Program, abstract: Abstract, called: str) -> None:
-    """Check it once for each structure: a loss is not traced anew for other numbers."""
-    made: list[Any] = []
-
-    def start(operands: Operands, id: jax.Array) -> None:
-        trial = define(program, operands, id)
-        made.append(jax.tree.map(_shape, starting_point(program, operands, trial)))
-
-    def evaluate(operands: Operands, id: jax.Array) -> None:
-        trial = define(program, operands, id)
-        _, args, _ = settings(operands, trial)
-        params = starting_point(program, operands, trial)
-        batch = take(operands.data, operands.order, trial.seed, jnp.zeros((), jnp.int32))
-        inputs = loss_inputs(program, batch, args, trial.key)
-        made.append(jax.tree.map(_shape, program.loss(params, *inputs)))
-
-    # The results are looked at outside, so that a traceback does not go through JAX.
-    inputs = abstract.operands(), jnp.zeros((), jnp.int32)
-    if program.init is not None:
-        jax.eval_shape(start, *inputs)
-        check_leaves("the params that init makes", made.pop())
-    jax.eval_shape(evaluate, *inputs)
-    _check_value(made.pop(), program.has_aux, called)
-
-
-def _shape(x: Any) -> Any:
-    return jax.ShapeDtypeStruct(x.shape, x.dtype) if isinstance(x, jax.Array) else x
-
-
-def _check_value(out: Any, has_aux: bool, called: str) -> None:
-    """Check what a loss returned, arrays by their shapes."""
-    if has_aux:
-        if not (isinstance(out, tuple) and len(out) == 2):
-            raise TypeError(
-                f"with has_aux=True, {called} must return (value, aux), got {_shown(out)}."
-            )
-        out = out[0]
-    elif isinstance(out, tuple):
-        raise TypeError(
-            f"{called} must return a scalar, got {_shown(out)}. For (value, aux) say has_aux=True."
-        )
-    real = isinstance(out, jax.ShapeDtypeStruct) and jnp.issubdtype(out.dtype, jnp.floating)
-    if not real or out.shape:
-        raise TypeError(
-            f"{called} must return a real scalar array, got {_shown(out)}. Possible causes: (a) no "
-            "mean over the batch; (b) a complex or integer loss; (c) a missing return; (d) a "
-            "constant that does not depend on params."
-        )
-
-
-def _shown(out: Any) -> str:
-    def leaf(x: Any) -> str:
-        is_array = isinstance(x, jax.ShapeDtypeStruct)
-        return f"{x.dtype}{list(x.shape)}" if is_array else type(x).__name__
-
-    return str(jax.tree.map(leaf, out)).replace("'", "")
-
-
 __all__ = [
     "check_args",
     "check_batches",
     "check_count",
     "check_flag",
     "check_key",
-    "check_loss",
+    "check_leaves",
     "check_optimizer",
+    "check_prune",
     "check_stop",
     "check_traceable",
     "split_init",

@@ -12,7 +12,15 @@ from ravine.core import tree
 from ravine.core.apply import apply_updates
 from ravine.engine.status import Status
 from ravine.engine.stop import Seen
-from ravine.engine.trial import Operands, Program, Trial, define, settings, starting_point
+from ravine.engine.trial import (
+    Operands,
+    Program,
+    Trial,
+    batch_at,
+    define,
+    settings,
+    starting_point,
+)
 
 RUNNING = Status.RUNNING.code
 CODE_BITS = 8
@@ -28,7 +36,16 @@ class Motion(NamedTuple):
     value: jax.Array  # the loss at params; float
     best_value: jax.Array  # the smallest finite value so far; float
     status: jax.Array  # code of a Status; int8
-    history: jax.Array  # (B, R) float, NaN where nothing was recorded
+    metric: jax.Array  # the metric, where it was last evaluated; float
+    history: "History"
+
+
+class History(NamedTuple):
+    """Records on the way, NaN where there is none; each leaf has first axes B, R or B, M."""
+
+    values: Any  # (B, R) float
+    aux: Any  # (B, R, ...), zero where there is none and the dtype has no NaN
+    metrics: Any  # (B, M) float
 
 
 class Moving(NamedTuple):
@@ -45,7 +62,6 @@ def begin(program: Program, operands: Operands, id: jax.Array) -> tuple[Trial, M
     trial = define(program, operands, id)
     optimizer, _, stop = settings(operands, trial)
     params = tree.copy(starting_point(program, operands, trial))
-    records = program.steps // program.every + 1 if program.every else 0
     motion = Motion(
         params=params,
         state=optimizer.init(params),
@@ -54,9 +70,35 @@ def begin(program: Program, operands: Operands, id: jax.Array) -> tuple[Trial, M
         value=jnp.full((), jnp.nan, float),
         best_value=jnp.full((), jnp.nan, float),
         status=jnp.full((), RUNNING, jnp.int8),
-        history=jnp.full(records, jnp.nan, float),
+        metric=jnp.full((), jnp.nan, float),
+        history=blank_history(program, operands, trial, params),
     )
     return trial, motion
+
+
+def blank_history(program: Program, operands: Operands, trial: Trial, params: Any) -> History:
+    """A history without a record."""
+    records = program.steps // program.every + 1 if program.every else 0
+    metrics = program.steps // program.metric_every if program.metric_every else 0
+
+    def aux(operands: Operands, trial: Trial, params: Any) -> Any:
+        _, args, _ = settings(operands, trial)
+        batch = batch_at(program, operands, trial, jnp.zeros((), jnp.int32))
+        return program.loss(params, *loss_inputs(program, batch, args, trial.key))[1]
+
+    return History(
+        values=jnp.full(records, jnp.nan, float),
+        aux=jax.tree.map(
+            lambda x: blank((records, *x.shape), x.dtype),
+            jax.eval_shape(aux, operands, trial, params) if program.has_aux and records else (),
+        ),
+        metrics=jnp.full(metrics, jnp.nan, float),
+    )
+
+
+def blank(shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """An array of NaN, or of zeros where the dtype has none."""
+    return jnp.full(shape, jnp.nan if jnp.issubdtype(dtype, jnp.inexact) else 0, dtype)
 
 
 def step(
@@ -67,18 +109,26 @@ def step(
     moving: Moving,
     t: jax.Array,
     j: jax.Array,
-) -> tuple[Moving, jax.Array]:
-    """Evaluate one lane at its point; stop there, or take the step."""
+) -> tuple[Moving, tuple[jax.Array, Any]]:
+    """Evaluate one lane at its point; stop there, or take the step.
+
+    Returns the lane, and what may be recorded: the value and the aux.
+    """
     optimizer, args, stop = settings(operands, trial)
     key = jax.random.fold_in(jax.random.fold_in(trial.key, 1), t)
     inputs = loss_inputs(program, batch, args, key)
 
-    def value_fn(params: Any) -> Any:
+    def evaluate(params: Any) -> tuple[Any, Any]:
         out = program.loss(params, *inputs)
-        return out[0] if program.has_aux else out
+        return out if program.has_aux else (out, ())
+
+    def value_fn(params: Any) -> Any:
+        return evaluate(params)[0]
 
     # The barriers keep the compiler from evaluating per element what holds for a whole lane.
-    loss, grads = jax.lax.optimization_barrier(jax.value_and_grad(value_fn)(moving.params))
+    (loss, aux), grads = jax.lax.optimization_barrier(
+        jax.value_and_grad(evaluate, has_aux=True)(moving.params)
+    )
     # For complex parameters JAX gives the conjugate of the direction of steepest ascent.
     grads = jax.tree.map(jnp.conj, grads)
     updates, state = optimizer.update(
@@ -99,7 +149,7 @@ def step(
         stop_state=stop_state,
         ended=jnp.where(running & (code != 0), code + (j << CODE_BITS), moving.ended),
     )
-    return moved, value
+    return moved, (value, aux if program.every else ())
 
 
 def loss_inputs(program: Program, batch: Any, args: Any, key: jax.Array) -> tuple[Any, ...]:

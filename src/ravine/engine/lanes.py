@@ -14,11 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.engine.batches import take
 from ravine.engine.lane import CODE_BITS, RUNNING, Motion, Moving, begin, step
 from ravine.engine.readout import Buffer, Finished, Kept, keep, write
 from ravine.engine.status import Status
-from ravine.engine.trial import Abstract, Operands, Program, Trial
+from ravine.engine.trial import Abstract, Operands, Program, Trial, batch_at
 
 
 class Carry(NamedTuple):
@@ -31,6 +30,7 @@ class Carry(NamedTuple):
     segments: Buffer
     finished: Finished
     kept: Kept
+    pruning: Any
 
 
 class Tally(NamedTuple):
@@ -56,6 +56,7 @@ def empty(program: Program, operands: Operands) -> Carry:
         segments=zero,
         finished=jax.tree.map(_zeros, Finished.shapes(program, trial.id, motion)),
         kept=Kept.none(jax.tree.map(_zeros, Kept.shapes(program, motion))),
+        pruning=jax.tree.map(np.asarray, program.prune and program.prune.init(program.steps)),
     )
 
 
@@ -103,25 +104,28 @@ def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
     carry = _refill(program, operands, carry)
     trial, before = carry.trial, carry.motion
     # Lanes in step share one batch, which is cheaper to fetch and to multiply with.
-    one_batch = program.in_step or operands.order is None
-    batch_of = partial(take, operands.data, operands.order)
+    one_batch = program.in_step or program.feed is None or program.feed.kind == "full"
+    first = jax.tree.map(lambda x: x[0], trial)
+    batch_of = partial(batch_at, program, operands)
     step_all = jax.vmap(
         partial(step, program, operands), in_axes=(None if one_batch else 0, 0, 0, 0, None)
     )
     clock = jnp.max(jnp.where(before.status == RUNNING, before.step, 0))
 
-    def body(moving: Moving, j: jax.Array) -> tuple[Moving, jax.Array]:
+    def body(moving: Moving, j: jax.Array) -> tuple[Moving, Any]:
         now = before.step + j
-        batch = batch_of(0, clock + j) if one_batch else jax.vmap(batch_of)(trial.seed, now)
+        batch = batch_of(first, clock + j) if one_batch else jax.vmap(batch_of)(trial, now)
         return step_all(batch, trial, moving, now, j)
 
     moving = Moving(before.params, before.state, before.stop_state, before.status.astype(jnp.int32))
     js = jnp.arange(program.segment, dtype=jnp.int32)
-    moving, values = jax.lax.scan(body, moving, js)
-    motion = _read_out(program, before, moving, values)
+    moving, (values, aux) = jax.lax.scan(body, moving, js)
+    motion = _measured(program, _read_out(program, before, moving, values, aux), before)
+    pruning, motion = _pruned(program, carry.pruning, trial.id, motion, values)
     ended = (before.status == RUNNING) & (motion.status != RUNNING)
     return carry._replace(
         motion=motion,
+        pruning=pruning,
         segments=carry.segments + 1,
         finished=write(program, carry.finished, trial.id, motion, ended),
         kept=keep(program, carry.kept, trial.id, motion, ended),
@@ -148,18 +152,21 @@ def _refill(program: Program, operands: Operands, carry: Carry) -> Carry:
     return carry._replace(trial=trial, motion=motion, next_id=carry.next_id + taken)
 
 
-def _read_out(program: Program, before: Motion, moving: Moving, values: jax.Array) -> Motion:
-    """The lanes after a segment, from its (K, B) values."""
+def _read_out(
+    program: Program, before: Motion, moving: Moving, values: jax.Array, aux: Any
+) -> Motion:
+    """The lanes after a segment, from its (K, B) values and its aux."""
     alive = before.status == RUNNING
     status = (moving.ended & ((1 << CODE_BITS) - 1)).astype(jnp.int8)
     ended = alive & (status != RUNNING)
     last = jnp.where(ended, moving.ended >> CODE_BITS, program.segment - 1)
 
     js = jnp.arange(program.segment, dtype=jnp.int32)[:, None]
-    values = jnp.where(alive[None] & (js <= last[None]), values, jnp.nan)
-    finite = jnp.where(jnp.isfinite(values), values, jnp.inf)
+    seen = alive[None] & (js <= last[None])
+    finite = jnp.where(seen & jnp.isfinite(values), values, jnp.inf)
     best = jnp.fmin(before.best_value, jnp.min(finite, axis=0))
-    return Motion(
+    recorded = partial(_recorded, program, before, seen)
+    return before._replace(
         params=moving.params,
         state=moving.state,
         stop_state=moving.stop_state,
@@ -167,23 +174,65 @@ def _read_out(program: Program, before: Motion, moving: Moving, values: jax.Arra
         value=jnp.where(alive, jnp.take_along_axis(values, last[None], axis=0)[0], before.value),
         best_value=jnp.where(jnp.isinf(best), jnp.nan, best),
         status=status,
-        history=_recorded(program, before, values),
+        history=before.history._replace(
+            values=recorded(before.history.values, values),
+            aux=jax.tree.map(recorded, before.history.aux, aux),
+        ),
     )
 
 
-def _recorded(program: Program, before: Motion, values: jax.Array) -> jax.Array:
-    """The histories with every E-th value of the segment in its place."""
+def _recorded(
+    program: Program, before: Motion, seen: jax.Array, old: jax.Array, new: jax.Array
+) -> jax.Array:
+    """The records of (B, R) lanes with every E-th of the (K, B) new ones in its place."""
     if not program.every:
-        return before.history
+        return old
     # Lane b evaluated steps before.step[b] + j; every E-th of them is recorded.
     offsets = jnp.arange(-(-program.segment // program.every), dtype=jnp.int32) * program.every
     j = (-before.step % program.every)[:, None] + offsets[None, :]
-    column = (before.step[:, None] + j) // program.every
-    recorded = (j < program.segment) & (before.status == RUNNING)[:, None]
-    column = jnp.where(recorded, column, before.history.shape[1])
-    picked = jnp.take_along_axis(values.T, jnp.minimum(j, program.segment - 1), axis=1)
     lane = jnp.arange(program.lanes, dtype=jnp.int32)[:, None]
-    return before.history.at[lane, column].set(picked, mode="drop")
+    at = jnp.minimum(j, program.segment - 1), lane
+    column = (before.step[:, None] + j) // program.every
+    column = jnp.where((j < program.segment) & seen[at], column, old.shape[1])
+    return old.at[lane, column].set(new[at].astype(old.dtype), mode="drop")
+
+
+def _measured(program: Program, motion: Motion, before: Motion) -> Motion:
+    """Evaluate the metric of lanes that have come to a multiple of M steps, or to an end."""
+    metric = program.metric
+    if metric is None:
+        return motion
+    alive = before.status == RUNNING
+    whole = motion.step % program.metric_every == 0
+    due = alive & (whole | (motion.status != RUNNING))
+
+    def evaluated(motion: Motion) -> Motion:
+        new = jax.vmap(metric)(motion.params).astype(motion.metric.dtype)
+        metrics = motion.history.metrics
+        column = jnp.where(due & whole, motion.step // program.metric_every - 1, metrics.shape[1])
+        # Step 0 has no column.
+        column = jnp.where(column < 0, metrics.shape[1], column)
+        lane = jnp.arange(program.lanes, dtype=jnp.int32)
+        metrics = metrics.at[lane, column].set(new, mode="drop")
+        return motion._replace(
+            metric=jnp.where(due, new, motion.metric),
+            history=motion.history._replace(metrics=metrics),
+        )
+
+    return jax.lax.cond(jnp.any(due), evaluated, lambda m: m, motion)
+
+
+def _pruned(
+    program: Program, rungs: Any, ids: jax.Array, motion: Motion, values: jax.Array
+) -> tuple[Any, Motion]:
+    """Give up on the lanes that the pruner does not let pass."""
+    if program.prune is None:
+        return rungs, motion
+    alive = motion.status == RUNNING
+    score = jnp.mean(values, axis=0) if program.metric is None else motion.metric
+    rungs, cut = program.prune.judge(rungs, program.steps, ids, motion.step, score, alive)
+    status = jnp.where(cut, jnp.int8(Status.PRUNED.code), motion.status)
+    return rungs, motion._replace(status=status)
 
 
 def _pick(condition: jax.Array, new: Any, old: Any) -> Any:

@@ -40,12 +40,17 @@ class Ledger:
     def add(self, rows: Rows) -> None:
         """Write down trials that have ended."""
         diverged = rows.status == Status.DIVERGED.code
-        good = rows.values[~diverged & np.isfinite(rows.values)]
+        score = self.score(rows)
+        good = score[~diverged & np.isfinite(score)]
         with self._lock:
             self._put(rows)
             self.finished += len(rows.ids)
             self.diverged += int(np.sum(diverged))
             self.best = min(self.best, float(np.min(good, initial=np.inf)))
+
+    def score(self, rows: Rows) -> np.ndarray:
+        """What trials are ranked by: the metric if there is one, else the loss."""
+        return rows.values if self._program.metric is None else rows.metric
 
     def close(self, carry: Carry) -> None:
         """Write down what a worker leaves: trials it did not finish, and what it kept."""
@@ -68,7 +73,7 @@ class Ledger:
         if self._program.keep is None:
             ids = np.flatnonzero(self.rows.status != RUNNING)
             params = jax.tree.map(lambda x: x[ids], self.rows.params)
-            return Kept(ids, self.rows.values[ids], params)
+            return Kept(ids, self.score(self.rows)[ids], params)
         joined = jax.tree.map(lambda *xs: np.concatenate(xs), *self._kept)
         order = np.lexsort((joined.ids, joined.values))
         order = order[np.isfinite(joined.values[order])][: self._program.keep]

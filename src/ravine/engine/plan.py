@@ -1,24 +1,30 @@
 """From the arguments of a sweep to a program and its operands."""
 
+import math
 from collections.abc import Callable
+from math import gcd
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ravine.core.types import Transform
-from ravine.engine.batches import Batches
+from ravine.engine.batches import Batches, Data
 from ravine.engine.door import (
     check_args,
     check_count,
     check_flag,
     check_key,
-    check_loss,
+    check_prune,
     check_traceable,
     split_init,
 )
+from ravine.engine.loss import check_loss
+from ravine.engine.prune import Pruner
 from ravine.engine.stop import Diverged, Stop
 from ravine.engine.trial import Operands, Program, Starts, numbers, order_keys
+from ravine.spaces.qmc import unit_points
 from ravine.spaces.sampling import canonical, grid_size, spaces
 
 _LANES = 64
@@ -51,6 +57,10 @@ def plan(
     seeds: Any,
     lanes: int | None,
     workers: int,
+    metric: Callable[[Any], Any] | None,
+    metric_every: int | None,
+    prune: Pruner | None,
+    sampler: str,
     keep: int | None,
     record_every: int | None,
     has_aux: bool,
@@ -72,6 +82,14 @@ def plan(
     settings = (canonical(optimizer, one_float=True), canonical(args))
     template = (*settings, canonical(stop, one_float=True))
     root = check_key(key)
+    check_prune(prune)
+    if metric is None:
+        metric_every = 0
+    elif metric_every is None:
+        metric_every = prune.interval if prune else max(1, steps // 20)
+    else:
+        check_count("metric_every", metric_every)
+    feed = None if batches is None else batches.feed
     order_seeds = jnp.asarray(seeds or [0], jnp.int32)
     order = None if batches is None else batches.order(order_keys(root, order_seeds), steps + 1)
     program = Program(
@@ -83,13 +101,24 @@ def plan(
         lanes=lanes,
         room=_room(lanes, steps // every + 1 if every else 0, keep),
         steps=steps,
-        segment=_segment_length(steps),
+        segment=segment_length(steps, gcd(metric_every, prune.interval if prune else 0)),
         every=every,
         keep=keep if keep is None else min(keep, total),
-        in_step=order is not None and not seeds and isinstance(stop, Diverged),
-    )
-    operands = Operands(template, start, root, order_seeds, batches and batches.data, order)
+        feed=feed,
+        in_step=(
+            (feed is not None and feed.kind == "shared")
+            and not seeds and isinstance(stop, Diverged) and prune is None
+        ),
+        metric=metric,
+        metric_every=metric_every,
+        prune=prune,
+    )  # fmt: skip
+    data = Data(batches and batches.data, order)
+    operands = Operands(template, start, root, order_seeds, None, data)
     check_traceable(operands)
+    paired = isinstance(start, Starts)
+    unit = unit_points(sampler, template, configs, _seed_of(root), paired=paired)
+    operands = operands._replace(unit=None if unit is None else jnp.asarray(unit))
     check_loss(program, operands)
     return Plan(program, operands, total, tuple(name_of(n) for n in spaces(template)))
 
@@ -143,12 +172,21 @@ def _room(lanes: int, records: int, keep: int | None) -> int:
     return max(lanes, min(16 * lanes, 2**22 // max(records, 1)))
 
 
-def _segment_length(steps: int) -> int:
+def _seed_of(key: Any) -> int:
+    """A number that follows from a key, for what draws on the host."""
+    return int.from_bytes(np.asarray(jax.random.key_data(key)).tobytes(), "little")
+
+
+def segment_length(steps: int, interval: int = 0) -> int:
     """A length near 64 of which about a whole number makes up a trial.
 
     A trial of T steps takes T + 1 evaluations; what is left of its last segment is idle.
+    With an ``interval``, at whose multiples something is to be done, one that divides it.
     """
     total = steps + 1
+    if interval:
+        divisors = [k for k in range(1, min(interval, 4 * _SEGMENT) + 1) if interval % k == 0]
+        return min(divisors, key=lambda k: abs(math.log(k / _SEGMENT)))
     if total <= _SEGMENT:
         return total
     lengths = range(_SEGMENT * 3 // 4, _SEGMENT * 3 // 2 + 1)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.engine.lane import Motion
+from ravine.engine.lane import History, Motion
 from ravine.engine.status import Status
 from ravine.engine.trial import Program
 
@@ -30,7 +30,8 @@ class Rows(NamedTuple):
     best_values: Buffer
     steps: Buffer
     status: Buffer
-    history: Buffer  # (C, R)
+    metric: Buffer
+    history: History  # (C, R), (C, M)
     params: Any  # (C, *P) if the parameters of all trials are kept, else None
 
     @classmethod
@@ -38,8 +39,9 @@ class Rows(NamedTuple):
         """What is written down of each lane."""
         params = motion.params if program.keep is None else None
         return cls(
-            ids, motion.value, motion.best_value, motion.step, motion.status, motion.history, params
-        )
+            ids, motion.value, motion.best_value, motion.step, motion.status, motion.metric,
+            motion.history, params,
+        )  # fmt: skip
 
 
 class Finished(NamedTuple):
@@ -97,8 +99,9 @@ def keep(program: Program, kept: Kept, ids: jax.Array, motion: Motion, ended: ja
     """Store the parameters of lanes that ended, if they are among the best k so far."""
     if not program.keep:
         return kept
-    ranked = ended & (motion.status != Status.DIVERGED.code) & jnp.isfinite(motion.value)
-    values = jnp.where(ranked, motion.value, jnp.inf)
+    score = motion.value if program.metric is None else motion.metric
+    ranked = ended & (motion.status != Status.DIVERGED.code) & jnp.isfinite(score)
+    values = jnp.where(ranked, score, jnp.inf)
     return jax.lax.cond(
         jnp.any(ranked & (values <= kept.values[-1])),
         _keep_best,

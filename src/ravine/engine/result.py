@@ -30,6 +30,7 @@ class TrialResult:
     params: Any = field(repr=False)
     value: float
     best_value: float
+    metric: float | None
     steps: int
     status: Status
     history: np.ndarray = field(repr=False)
@@ -46,6 +47,8 @@ class SweepResult:
     """Loss at the final parameters, (N,); NaN for a trial that never began."""
     best_values: np.ndarray
     """Smallest finite loss along the way, (N,); NaN where there was none."""
+    metrics: np.ndarray | None
+    """The metric at the final parameters, (N,); ``None`` without one."""
     steps: np.ndarray
     """Steps taken, (N,) int32."""
     status: np.ndarray
@@ -60,6 +63,12 @@ class SweepResult:
     """Loss every so many steps, (N, R); NaN after a trial's end."""
     history_steps: np.ndarray
     """At which steps, (R,)."""
+    aux: Any
+    """The loss's aux at the same steps: each leaf (N, R, ...); behind the end NaN, or 0."""
+    metric_history: np.ndarray
+    """The metric every so many steps, (N, M); NaN after a trial's end."""
+    metric_steps: np.ndarray
+    """At which steps, (M,)."""
     kept_ids: np.ndarray
     """Whose final parameters are held, (k,), best first; by trial if all are."""
     params: Any
@@ -98,25 +107,31 @@ class SweepResult:
             params=held,
             value=float(self.values[i]),
             best_value=float(self.best_values[i]),
+            metric=None if self.metrics is None else float(self.metrics[i]),
             steps=int(self.steps[i]),
             status=self.status[i],
             history=self.history[i],
         )
 
     @property
-    def ranking(self) -> np.ndarray:
-        """The ids of the trials that ended well, best first: by final loss, then by id.
+    def scores(self) -> np.ndarray:
+        """What trials are ranked by, lower is better: the metric, or without one the loss."""
+        return self.values if self.metrics is None else self.metrics
 
-        A trial that diverged, failed or had not ended is not ranked, nor is one whose loss
+    @property
+    def ranking(self) -> np.ndarray:
+        """The ids of the trials that ended well, best first: by score, then by id.
+
+        A trial that diverged, failed or had not ended is not ranked, nor is one whose score
         is infinite or NaN.
         """
-        allowed = np.array([s in RANKED for s in self.status], bool) & np.isfinite(self.values)
-        order = np.argsort(self.values, kind="stable")
+        allowed = np.array([s in RANKED for s in self.status], bool) & np.isfinite(self.scores)
+        order = np.argsort(self.scores, kind="stable")
         return order[allowed[order]]
 
     @property
     def best(self) -> TrialResult:
-        """The trial with the smallest finite final loss.
+        """The trial with the smallest finite score: metric, or without one final loss.
 
         Raises:
             ValueError: if no trial ended with a finite loss.
@@ -142,6 +157,8 @@ class SweepResult:
         shown |= self.hyperparameters
         if self.seeds is not None:
             shown["seed"] = self.seeds
+        if self.metrics is not None:
+            shown["metric"] = self.metrics
         return shown | {
             "value": self.values,
             "best_value": self.best_values,

@@ -13,6 +13,7 @@ from ravine.engine.batches import Batches
 from ravine.engine.door import check_batches, check_count, check_flag, check_optimizer, check_stop
 from ravine.engine.ledger import Ledger
 from ravine.engine.plan import Plan, numbers_of, plan
+from ravine.engine.prune import Pruner
 from ravine.engine.readout import Kept, Rows
 from ravine.engine.result import SweepResult
 from ravine.engine.status import STATUSES, Status
@@ -35,6 +36,10 @@ def sweep(
     seeds: Any = None,
     lanes: int | None = None,
     workers: int | None = None,
+    metric: Callable[[Any], Any] | None = None,
+    metric_every: int | None = None,
+    prune: Pruner | None = None,
+    sampler: Literal["random", "latin", "sobol"] = "random",
     keep: int | Literal["best", "all"] = "best",
     record_every: int | None = None,
     has_aux: bool = False,
@@ -51,7 +56,7 @@ def sweep(
     Args:
         loss: ``loss(params)``, with these behind it as far as they are asked for: the batch
             (``batches``), ``args`` (``args``), a random key (``stochastic``). Returns a real
-            scalar, or ``(scalar, aux)`` with ``has_aux``; the aux is dropped.
+            scalar, or ``(scalar, aux)`` with ``has_aux``.
         init: parameters at which all trials start; or a function ``key -> params``; or
             ``Starts(stacked)``, whose points are one more axis of the grid.
         optimizer: an optimizer with spaces in it, or a dict of optimizers by name, each of
@@ -71,10 +76,19 @@ def sweep(
             differ by rounding.
         workers: how many sets of lanes run side by side, fed from one queue. By default
             one for each accelerator, or for each core of the CPU.
+        metric: ``metric(params)``, a real scalar that the loss does not know, such as the loss
+            on held-out data. Lower is better: it decides what is best, and what is pruned.
+        metric_every: evaluate it every so many steps, and at a trial's end. By default as
+            often as a pruner looks, or about 20 times a trial.
+        prune: when to give up on a trial: ``SuccessiveHalving(min_steps=100)``, ``Hyperband``,
+            ``MedianPruning``. A pruned trial's lane is refilled at once.
+        sampler: how the random spaces are drawn: ``"random"``; ``"sobol"`` or ``"latin"``,
+            which fill the space more evenly. With ``"latin"`` all points depend on ``trials``.
         keep: whose final parameters to hold: ``"best"``, the best so many, or ``"all"``.
         record_every: record the loss every so many steps; 0 for no history. By default
             about a hundred records a trial.
-        has_aux: whether the loss returns ``(value, aux)``.
+        has_aux: whether the loss returns ``(value, aux)``; the aux, a tree of arrays, is
+            recorded as often as the loss.
         stochastic: whether the loss takes a random key, a new one each step.
         progress: whether to show a progress bar.
 
@@ -102,8 +116,9 @@ def sweep(
     lay_out = partial(
         plan, loss, init,
         trials=trials, steps=steps, stop=check_stop(stop), batches=check_batches(batches),
-        args=args, key=key, seeds=seeds, lanes=lanes, keep=kept, record_every=record_every,
-        has_aux=has_aux, stochastic=stochastic,
+        args=args, key=key, seeds=seeds, lanes=lanes, metric=metric,
+        metric_every=metric_every, prune=prune, sampler=sampler, keep=kept,
+        record_every=record_every, has_aux=has_aux, stochastic=stochastic,
     )  # fmt: skip
     if workers is not None:
         check_count("workers", workers)
@@ -162,13 +177,17 @@ def _collect(
     return SweepResult(
         values=rows.values,
         best_values=rows.best_values,
+        metrics=None if program.metric is None else rows.metric,
         steps=rows.steps,
         status=np.array(STATUSES, dtype=object)[rows.status],
         names=names,
         hyperparameters=_columns(plans, names),
         seeds=_seed_column(plans, rows.ids) if program.seeds else None,
-        history=rows.history,
-        history_steps=np.arange(rows.history.shape[1]) * program.every,
+        history=rows.history.values,
+        history_steps=np.arange(rows.history.values.shape[1]) * program.every,
+        aux=rows.history.aux,
+        metric_history=rows.history.metrics,
+        metric_steps=np.arange(1, rows.history.metrics.shape[1] + 1) * program.metric_every,
         kept_ids=held.ids,
         params=held.params,
         templates=dict(optimizers),

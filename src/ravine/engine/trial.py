@@ -15,6 +15,8 @@ import jax.numpy as jnp
 
 from ravine.core.paths import leaf_paths
 from ravine.core.rule import rule
+from ravine.engine.batches import Data, Feed, take
+from ravine.engine.prune import Pruner
 from ravine.spaces.sampling import draw, fill, grid_size
 
 
@@ -68,8 +70,12 @@ class Program:
     segment: int
     every: int
     keep: int | None
+    feed: Feed | None
     in_step: bool
     """Whether all lanes are at the same step, and take one and the same batch."""
+    metric: Callable[[Any], Any] | None
+    metric_every: int
+    prune: Pruner | None
 
 
 class Operands(NamedTuple):
@@ -81,8 +87,9 @@ class Operands(NamedTuple):
     """Parameters, or ``Starts``, or ``None`` where a function makes them."""
     key: jax.Array
     seeds: jax.Array
-    data: Any
-    order: Any
+    unit: Any
+    """Points of a low-discrepancy set, from which the random spaces draw, or ``None``."""
+    data: Data
 
 
 class Trial(NamedTuple):
@@ -114,7 +121,7 @@ class Abstract(NamedTuple):
 def define(program: Program, operands: Operands, id: jax.Array) -> Trial:
     """The trial with this id."""
     config, seed = id // max(program.seeds, 1), id % max(program.seeds, 1)
-    numbers = draw(operands.template, jax.random.fold_in(operands.key, 0), config)
+    numbers = draw(operands.template, jax.random.fold_in(operands.key, 0), config, operands.unit)
     # With seeds, all configurations share the start and the noise of a seed.
     kind, index = (1, operands.seeds[seed]) if program.seeds else (2, config)
     key = jax.random.fold_in(jax.random.fold_in(operands.key, kind), index)
@@ -141,6 +148,11 @@ def starting_point(program: Program, operands: Operands, trial: Trial) -> Any:
 def numbers(program: Program, operands: Operands, ids: jax.Array) -> tuple[jax.Array, ...]:
     """The swept numbers of these trials: one array of shape (N,) a space."""
     return jax.vmap(lambda id: define(program, operands, id).numbers)(ids)
+
+
+def batch_at(program: Program, operands: Operands, trial: Trial, step: jax.Array) -> Any:
+    """The batch that a trial takes at a step."""
+    return take(program.feed, operands.data, trial.seed, trial.key, step)
 
 
 @jax.jit
