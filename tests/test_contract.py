@@ -24,6 +24,8 @@ POINTS = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
 # From far too small to far too large, so that trials end at very different steps.
 RATES = [0.01, 1.0]
 
+DEFAULTS = {"workers": 1, "metric": None, "metric_every": None, "prune": None, "sampler": "random"}
+
 
 def valley(x):
     """Rosenbrock's function: bent, so that every rounding shows later."""
@@ -176,7 +178,7 @@ class TestDrawn:
             opt = rv.Adam(rv.LogUniform(1e-5, 1.0), **fields)
             laid = plan(
                 valley, INIT, opt, trials=n, steps=1, stop=rv.Diverged(), batches=None,
-                args=None, key=4, seeds=None, lanes=None, workers=1, keep=1, record_every=None,
+                args=None, key=4, seeds=None, lanes=None, keep=1, **DEFAULTS, record_every=None,
                 has_aux=False, stochastic=False,
             )  # fmt: skip
             return numbers_of(laid)[laid.names.index("learning_rate")]

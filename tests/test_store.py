@@ -64,6 +64,7 @@ def make(n=3, **changes):
     made = rv.SweepResult(
         values=np.array([1.5, np.nan, np.inf], np.float32)[:n],
         best_values=np.array([0.5, np.nan, -1e30], np.float32)[:n],
+        metrics=np.array([0.1, np.inf, np.nan], np.float32)[:n],
         steps=np.arange(n, dtype=np.int32),
         status=np.array([Status.CONVERGED, Status.DIVERGED, Status.RUNNING], object)[:n],
         names=word[:n],
@@ -71,6 +72,10 @@ def make(n=3, **changes):
         seeds=np.array([7, 0, 3], np.int32)[:n],
         history=np.arange(2 * n, dtype=np.float32).reshape(n, 2),
         history_steps=np.array([0, 5]),
+        aux={"n": np.arange(n, dtype=np.int32)[:, None]},
+        metric_history=np.zeros((n, 0), np.float32),
+        metric_steps=np.arange(0),
+        placement={"worker": np.full(n, -1, np.int32)},
         kept_ids=np.array([0]),
         params={"w": np.ones((1, 2), np.float32)},
         templates={"": SGD(rv.Grid([0.1, 0.2])), "adam ä": rv.Adam(0.1), "x": SGD(0.5)},

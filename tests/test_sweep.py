@@ -24,6 +24,8 @@ RATES = [0.03125, 0.1, 0.34, 30.0, 1e20]
 MOMENTA = [0.0, 0.5, 0.9, 0.99]
 STOP = rv.GradNorm(0.5) | rv.Diverged()
 
+DEFAULTS = {"workers": 1, "metric": None, "metric_every": None, "prune": None, "sampler": "random"}
+
 
 def bowl(x):
     return jnp.sum(x * x * jnp.asarray([1.0, 3.0], x.dtype))
@@ -162,8 +164,8 @@ def interrupt_after(monkeypatch):
             stops.append(make())
             return stops[-1]
 
-        def added(ledger, rows):
-            add(ledger, rows)
+        def added(ledger, rows, worker):
+            add(ledger, rows, worker)
             seen.append(rows)
             if len(seen) == visits:
                 _thread.interrupt_main()
@@ -317,7 +319,7 @@ def starts(**kwargs):
 def laid_out(init, rate, trials, seeds=None):
     return plan(
         bowl, init, SGD(rate), trials=trials, steps=1, stop=rv.Diverged(), batches=None, args=None,
-        key=0, seeds=seeds, lanes=None, workers=1, keep=1, record_every=None, has_aux=False,
+        key=0, seeds=seeds, lanes=None, keep=1, **DEFAULTS, record_every=None, has_aux=False,
         stochastic=False,
     )  # fmt: skip
 

@@ -32,6 +32,7 @@ class Motion(NamedTuple):
     params: Any
     state: Any
     stop_state: Any
+    begun: jax.Array  # the segment in which the trial began; int32
     step: jax.Array  # int32
     value: jax.Array  # the loss at params; float
     best_value: jax.Array  # the smallest finite value so far; float
@@ -66,6 +67,7 @@ def begin(program: Program, operands: Operands, id: jax.Array) -> tuple[Trial, M
         params=params,
         state=optimizer.init(params),
         stop_state=stop.init(),
+        begun=jnp.zeros((), jnp.int32),
         step=jnp.zeros((), jnp.int32),
         value=jnp.full((), jnp.nan, float),
         best_value=jnp.full((), jnp.nan, float),

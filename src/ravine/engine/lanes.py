@@ -127,7 +127,7 @@ def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
         motion=motion,
         pruning=pruning,
         segments=carry.segments + 1,
-        finished=write(program, carry.finished, trial.id, motion, ended),
+        finished=write(program, carry.finished, trial.id, motion, ended, carry.segments),
         kept=keep(program, carry.kept, trial.id, motion, ended),
     )
 
@@ -141,6 +141,7 @@ def _refill(program: Program, operands: Operands, carry: Carry) -> Carry:
         place = jnp.cumsum(idle, dtype=jnp.int32) - 1
         fresh = idle & (place < waiting)
         trial, motion = jax.vmap(partial(begin, program, operands))(carry.next_id + place)
+        motion = motion._replace(begun=jnp.full_like(motion.begun, carry.segments))
         return jax.tree.map(partial(_pick, fresh), (trial, motion), (carry.trial, carry.motion))
 
     # Lanes in step begin together; others as soon as they are idle.

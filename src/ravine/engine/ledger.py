@@ -17,33 +17,35 @@ RUNNING = Status.RUNNING.code
 class Ledger:
     """What is known of every trial so far. Several workers write to it.
 
-    ``rows`` has a row a trial, in the order of the ids: NaN and status running where a
-    trial has not begun.
+    ``rows`` has a row a trial, in the order of the ids, which follow each other: NaN and
+    status running where a trial has not begun.
     """
 
-    def __init__(self, program: Program, trials: int, shapes: Carry) -> None:
+    def __init__(self, program: Program, ids: range, shapes: Carry) -> None:
         def blank(x: Any) -> np.ndarray:
             fill = np.nan if np.issubdtype(x.dtype, np.floating) else 0
-            return np.full((trials, *x.shape[1:]), fill, x.dtype)
+            return np.full((len(ids), *x.shape[1:]), fill, x.dtype)
 
         self.rows: Rows = jax.tree.map(blank, shapes.finished.rows)
-        self.rows.ids[:] = np.arange(trials)
+        self.rows.ids[:] = ids
         self.rows.status[:] = RUNNING
+        self.workers = np.full(len(ids), -1, np.int32)
+        """By which worker a trial was run; -1 if it has not begun."""
         self.executed = 0
         """Lane-steps that were run, with a trial in the lane or without."""
         self.finished = self.diverged = 0
         self.best = np.inf
         self._kept = [shapes.kept]
-        self._program = program
+        self._program, self._first = program, ids.start
         self._lock = Lock()
 
-    def add(self, rows: Rows) -> None:
+    def add(self, rows: Rows, worker: int) -> None:
         """Write down trials that have ended."""
         diverged = rows.status == Status.DIVERGED.code
         score = self.score(rows)
         good = score[~diverged & np.isfinite(score)]
         with self._lock:
-            self._put(rows)
+            self._put(rows, worker)
             self.finished += len(rows.ids)
             self.diverged += int(np.sum(diverged))
             self.best = min(self.best, float(np.min(good, initial=np.inf)))
@@ -52,28 +54,34 @@ class Ledger:
         """What trials are ranked by: the metric if there is one, else the loss."""
         return rows.values if self._program.metric is None else rows.metric
 
-    def close(self, carry: Carry) -> None:
+    def close(self, carry: Carry, worker: int) -> None:
         """Write down what a worker leaves: trials it did not finish, and what it kept."""
         running = carry.motion.status == RUNNING
-        left = Rows.of(self._program, carry.trial.id, carry.motion)
+        left = Rows.of(self._program, carry.trial.id, carry.motion, carry.segments - 1)
         with self._lock:
-            self._put(jax.tree.map(lambda x: x[running], left))
+            self._put(jax.tree.map(lambda x: x[running], left), worker)
             self._kept.append(carry.kept)
             self.executed += int(carry.segments) * self._program.segment * self._program.lanes
 
-    def _put(self, rows: Rows) -> None:
+    def _put(self, rows: Rows, worker: int) -> None:
+        place = rows.ids - self._first
+
         def put(old: np.ndarray, new: np.ndarray) -> None:
-            old[rows.ids] = new
+            old[place] = new
 
         jax.tree.map(put, self.rows, rows)
+        self.workers[place] = worker
 
     @property
     def held(self) -> Kept:
         """Whose final parameters are held: of the best trials, best first, or of all."""
         if self._program.keep is None:
-            ids = np.flatnonzero(self.rows.status != RUNNING)
-            params = jax.tree.map(lambda x: x[ids], self.rows.params)
-            return Kept(ids, self.score(self.rows)[ids], params)
+            ended = self.rows.status != RUNNING
+            return Kept(
+                self.rows.ids[ended],
+                self.score(self.rows)[ended],
+                jax.tree.map(lambda x: x[ended], self.rows.params),
+            )
         joined = jax.tree.map(lambda *xs: np.concatenate(xs), *self._kept)
         order = np.lexsort((joined.ids, joined.values))
         order = order[np.isfinite(joined.values[order])][: self._program.keep]

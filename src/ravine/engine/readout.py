@@ -31,16 +31,21 @@ class Rows(NamedTuple):
     steps: Buffer
     status: Buffer
     metric: Buffer
+    lane: Buffer  # int32; which of a worker's lanes, and from which of its segments
+    begun: Buffer  # to which, both included
+    until: Buffer
     history: History  # (C, R), (C, M)
     params: Any  # (C, *P) if the parameters of all trials are kept, else None
 
     @classmethod
-    def of(cls, program: Program, ids: Any, motion: Motion) -> "Rows":
-        """What is written down of each lane."""
+    def of(cls, program: Program, ids: Any, motion: Motion, segment: Any) -> "Rows":
+        """What is written down of each lane, at the end of a segment."""
+        lane = np.arange(program.lanes, dtype=np.int32)
+        until = np.zeros(program.lanes, np.int32) + segment
         params = motion.params if program.keep is None else None
         return cls(
             ids, motion.value, motion.best_value, motion.step, motion.status, motion.metric,
-            motion.history, params,
+            lane, motion.begun, until, motion.history, params,
         )  # fmt: skip
 
 
@@ -53,7 +58,7 @@ class Finished(NamedTuple):
     @classmethod
     def shapes(cls, program: Program, ids: Any, motion: Motion) -> "Finished":
         """The buffer's shapes, from those of the lanes."""
-        rows = jax.tree.map(partial(_rows, program.room), Rows.of(program, ids, motion))
+        rows = jax.tree.map(partial(_rows, program.room), Rows.of(program, ids, motion, 0))
         return cls(jax.ShapeDtypeStruct((), jnp.int32), rows)
 
 
@@ -82,7 +87,12 @@ def _rows(n: int, lanes: Any) -> jax.ShapeDtypeStruct:
 
 
 def write(
-    program: Program, finished: Finished, ids: jax.Array, motion: Motion, ended: jax.Array
+    program: Program,
+    finished: Finished,
+    ids: jax.Array,
+    motion: Motion,
+    ended: jax.Array,
+    segment: jax.Array,
 ) -> Finished:
     """Append the lanes that ended, in the order of the lanes."""
 
@@ -90,7 +100,7 @@ def write(
         count = finished.count + jnp.cumsum(ended, dtype=jnp.int32)
         place = jnp.where(ended, count - 1, program.room)
         put = partial(jax.tree.map, lambda old, row: old.at[place].set(row, mode="drop"))
-        return Finished(count[-1], put(finished.rows, Rows.of(program, ids, motion)))
+        return Finished(count[-1], put(finished.rows, Rows.of(program, ids, motion, segment)))
 
     return jax.lax.cond(jnp.any(ended), appended, lambda f: f, finished)
 

@@ -1,6 +1,7 @@
 """Many optimizations at once."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from time import perf_counter
 from typing import Any, Literal
@@ -126,13 +127,30 @@ def sweep(
     plans = {name: lay_out(optimizer=opt, workers=len(devices)) for name, opt in optimizers.items()}
     devices = devices[: sum(-(-p.trials // p.program.lanes) for p in plans.values())]
     groups = {
-        name: Group(p.program, p.operands, p.trials, len(devices)) for name, p in plans.items()
+        name: Group(p.program, p.operands, range(p.trials), len(devices))
+        for name, p in plans.items()
     }
     ledgers = {name: group.ledger for name, group in groups.items()}
     with watching(list(ledgers.values()), progress, "sweep") as show:
         complete = run(list(groups.values()), devices, show)
     info = {"seconds": perf_counter() - began, "complete": complete, "workers": len(devices)}
-    return _collect(optimizers, plans, ledgers, kept, info)
+    again = partial(_again, list(plans.values()), devices[:1])
+    return _collect(optimizers, plans, ledgers, kept, info, again)
+
+
+def _again(plans: list[Plan], devices: list[jax.Device], id: int, steps: int) -> tuple[Any, Any]:
+    """Run one trial alone; return its final parameters and its loss at every step."""
+    first = 0
+    while id >= first + plans[0].trials:
+        first += plans[0].trials
+        plans = plans[1:]
+    program = replace(plans[0].program, every=1, keep=None, room=plans[0].program.lanes)
+    if program.prune is not None:  # it may have been given up: go as far as it came
+        program = replace(program, prune=None, steps=steps)
+    group = Group(program, plans[0].operands, range(id - first, id - first + 1), 1)
+    run([group], devices, lambda: None)
+    rows = jax.tree.map(lambda x: x[0], group.ledger.rows)
+    return rows.params, rows.history.values[: steps + 1]
 
 
 def _named(optimizer: Any) -> dict[str, Transform]:
@@ -160,6 +178,7 @@ def _collect(
     ledgers: dict[str, Ledger],
     kept: int | None,
     info: dict[str, Any],
+    again: Callable[[int, int], tuple[Any, Any]],
 ) -> SweepResult:
     """Join the groups, one after the other, into arrays indexed by trial."""
     sizes = [p.trials for p in plans.values()]
@@ -188,6 +207,12 @@ def _collect(
         aux=rows.history.aux,
         metric_history=rows.history.metrics,
         metric_steps=np.arange(1, rows.history.metrics.shape[1] + 1) * program.metric_every,
+        placement={
+            "worker": np.concatenate([x.workers for x in ledgers.values()]),
+            "lane": rows.lane,
+            "first": rows.begun,
+            "last": rows.until,
+        },
         kept_ids=held.ids,
         params=held.params,
         templates=dict(optimizers),
@@ -196,6 +221,7 @@ def _collect(
             "lanes": program.lanes,
             "occupancy": useful / max(executed, 1),
         },
+        again=again,
     )  # fmt: skip
 
 

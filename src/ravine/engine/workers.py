@@ -31,12 +31,12 @@ _PERIOD = 0.25
 class Group:
     """Trials that share a program: their queue, their ledger, and an executable a device."""
 
-    def __init__(self, program: Program, operands: Operands, trials: int, workers: int) -> None:
+    def __init__(self, program: Program, operands: Operands, ids: range, workers: int) -> None:
         self.program, self.operands = program, operands
         self.queue = Queue(
-            [(0, trials)], width=program.lanes, workers=workers, whole=program.in_step
+            [(ids.start, ids.stop)], width=program.lanes, workers=workers, whole=program.in_step
         )
-        self.ledger = Ledger(program, trials, empty(program, operands))
+        self.ledger = Ledger(program, ids, empty(program, operands))
         self.executables: dict[jax.Device, Executable] = {}
         self.started = False
 
@@ -96,7 +96,9 @@ def run(groups: Sequence[Group], devices: Sequence[jax.Device], show: Callable[[
     crew, complete = Crew(groups), True
     pool = ThreadPoolExecutor(len(devices), thread_name_prefix="ravine")
     # Settings made by a context manager hold for one thread only.
-    futures = [pool.submit(_work, crew, device, same_precision()) for device in devices]
+    futures = [
+        pool.submit(_work, crew, i, device, same_precision()) for i, device in enumerate(devices)
+    ]
     try:
         for group in groups:
             for device in dict.fromkeys(devices):
@@ -117,17 +119,19 @@ def run(groups: Sequence[Group], devices: Sequence[jax.Device], show: Callable[[
     return complete
 
 
-def _work(crew: Crew, device: jax.Device, precision: AbstractContextManager[Any]) -> None:
+def _work(
+    crew: Crew, worker: int, device: jax.Device, precision: AbstractContextManager[Any]
+) -> None:
     try:
         with precision:
             while (group := crew.claim(device)) is not None:
-                _drive(crew.stop, group, device)
+                _drive(crew.stop, group, worker, device)
     except BaseException:
         crew.stop.set()
         raise
 
 
-def _drive(stop: Event, group: Group, device: jax.Device) -> None:
+def _drive(stop: Event, group: Group, worker: int, device: jax.Device) -> None:
     """Advance a set of lanes until the group's queue is empty and the lanes are idle."""
     advance = group.executables[device].get()
     carry = empty(group.program, group.operands)
@@ -145,12 +149,12 @@ def _drive(stop: Event, group: Group, device: jax.Device) -> None:
         carry, pending = advance(operands, carry, np.int32(segments), more)
         count, next_id, done, busy = (x.item() for x in jax.device_get(pending))
         if count:
-            group.ledger.add(jax.tree.map(partial(_first, count), carry.finished.rows))
+            group.ledger.add(jax.tree.map(partial(_first, count), carry.finished.rows), worker)
             carry = carry._replace(finished=carry.finished._replace(count=np.int32(0)))
         if done - before == segments:
             growth = _PERIOD / max(perf_counter() - began, 1e-6)
             segments = int(np.clip(segments * min(growth, 8.0), 1, 2**20))
-    group.ledger.close(jax.device_get(carry))
+    group.ledger.close(jax.device_get(carry), worker)
 
 
 def _first(n: int, x: jax.Array) -> np.ndarray:
