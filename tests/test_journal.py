@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from ravine.engine import journal
-from ravine.engine.journal import Journal, generations, replace
+from ravine.engine.journal import Journal
+from ravine.engine.replace import generations, replace
 
 # What a process begins with that writes a journal: it loads that one file, so it starts fast.
 WRITER = f"""

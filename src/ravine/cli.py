@@ -28,6 +28,8 @@ examples:
   ravine sweep rosenbrock --optimizers plain=sgd,heavy=sgd --set plain.momentum=none \\
       --set "learning_rate=loggrid(1e-5,0.1,50)" --steps 5000
       the same optimizer with and without momentum, over a grid of 50 learning rates
+  ravine sweep digits --trials 1000 --steps 2000 --prune halving --sampler sobol
+      many trials spread evenly, of which those that fall behind are given up early
   ravine sweep my_model.py:problem --batch-size 32 --seeds 3 --output my-sweep
       a problem of your own, every trial with three seeds
 
@@ -40,7 +42,8 @@ optimizer, and writes to a folder:
   trials.csv                      a row a trial
   results.npz                     everything, for ravine.load
   best.npz                        the parameters of each optimizer's best trial
-  learning_rate.png, curves.png   pictures
+  learning_rate.png, curves.png   pictures of what was found
+  lanes.png                       a picture of which trial ran where and when
 """
 
 

@@ -19,6 +19,7 @@ from ravine.spaces.sampling import canonical, is_space
 
 _MOST = 2**31 - 1
 """Trials and steps are counted in 32 bits."""
+_IMPL = "threefry2x32"
 
 
 def check_optimizer(name: str, optimizer: Any) -> Transform:
@@ -81,11 +82,16 @@ def check_key(key: Any) -> jax.Array:
     if not is_seed and not isinstance(key, jax.Array | np.ndarray):
         raise TypeError(f"key must be a seed or a JAX random key, got {key!r}. {hint}")
     try:
-        made = as_key(int(key) if is_seed else key)
+        made = jax.random.key(int(key), impl=_IMPL) if is_seed else as_key(key)
     except (TypeError, ValueError) as error:
         raise TypeError(f"key must be a seed or a JAX random key, got {key!r}. {hint}") from error
     if made.ndim:
         raise ValueError(f"key must be one random key, got {made.shape[0]} of them. {hint}")
+    if made.dtype != jax.random.key(0, impl=_IMPL).dtype:
+        raise ValueError(
+            f"key must be of JAX's default kind, {_IMPL}, got {made.dtype}: with other kinds the "
+            f"numbers of one lane depend on the other lanes. {hint}"
+        )
     return made
 
 

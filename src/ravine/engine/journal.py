@@ -1,4 +1,4 @@
-"""A log on disk that survives a crash, and files that are replaced whole.
+"""A log on disk that survives a crash.
 
 A journal is a header followed by records, each behind its length and a checksum. What a
 crash leaves behind the last whole record is cut off when the journal is opened again.
@@ -9,12 +9,11 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import Self
 
 import numpy as np
 
@@ -54,11 +53,11 @@ class Journal:
         file = path.open("a+b", buffering=0)
         try:
             _lock(file, path)
-            records, end = _read(path)
+            records, end = read(path)
             journal = cls(path, file, end)
             if end == 0:
                 journal._write(_MAGIC)
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
             elif end < os.fstat(file.fileno()).st_size:
                 journal._write()
         except BaseException:
@@ -115,53 +114,6 @@ class Journal:
             ) from error
 
 
-def replace(
-    path: str | os.PathLike[str], write: Callable[[BinaryIO], object], keep: int = 2
-) -> None:
-    """Give ``path`` the content that ``write`` puts into a file, whole or not at all.
-
-    The file before becomes ``path.1``, that one ``path.2``, and so on; ``keep`` files in
-    all remain. A crash at any moment leaves at least one of them whole, and an error
-    leaves them as they were.
-    """
-    path = Path(path)
-    names = _names(path, keep)
-    part, old = (path.with_name(path.name + end) for end in (".part", ".old"))
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder. Give the path of a file.")
-    if keep > 1:
-        names.append(old)  # the one to be dropped stays until the new one is in its place
-    free = 0
-    try:
-        with part.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        free = next((i for i, name in enumerate(names) if not name.exists()), len(names) - 1)
-        for i in range(free, 0, -1):
-            os.replace(names[i - 1], names[i])
-        os.replace(part, path)
-    except BaseException:
-        for newer, older in pairwise(names[: free + 1]):
-            if older.exists() and not newer.exists():
-                os.replace(older, newer)
-        part.unlink(missing_ok=True)
-        raise
-    old.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def generations(path: str | os.PathLike[str], keep: int = 2) -> list[Path]:
-    """The files that ``replace`` has left for ``path``, the newest first."""
-    return [name for name in _names(Path(path), keep) if name.exists()]
-
-
-def _names(path: Path, keep: int) -> list[Path]:
-    if keep < 1:
-        raise ValueError(f"keep must be 1 or more, got {keep}.")
-    return [path, *(path.with_name(f"{path.name}.{i}") for i in range(1, keep))]
-
-
 def _lock(file: io.FileIO, path: Path) -> None:
     if fcntl is None:
         return
@@ -176,7 +128,7 @@ def _lock(file: io.FileIO, path: Path) -> None:
         pass
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the names in a folder last, where the platform can."""
     with suppress(OSError):
         fd = os.open(folder, os.O_RDONLY)
@@ -186,7 +138,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(fd)
 
 
-def _read(path: Path) -> tuple[list[dict[str, np.ndarray]], int]:
+def read(path: Path) -> tuple[list[dict[str, np.ndarray]], int]:
     """The whole records, and where the last of them ends: 0 without a header."""
     records = []
     with path.open("rb") as file:
@@ -214,6 +166,12 @@ def _read(path: Path) -> tuple[list[dict[str, np.ndarray]], int]:
                 ) from error
             end = file.tell()
     return records, end
+
+
+def whole(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """A journal of one record, as the content of a file."""
+    payload = _encode(arrays)
+    return _MAGIC + _FRAME.pack(len(payload), _checksum(payload)) + payload
 
 
 def _checksum(payload: bytes) -> int:

@@ -69,7 +69,8 @@ def _lane_shapes(program: Program, abstract: Abstract) -> Any:
 
 def _zeros(x: Any) -> Any:
     if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-        return jax.random.split(jax.random.key(0), x.shape) if x.shape else jax.random.key(0)
+        key = jax.random.key(0, impl="threefry2x32")
+        return jax.random.split(key, x.shape) if x.shape else key
     return np.zeros(x.shape, x.dtype)
 
 

@@ -45,8 +45,10 @@ class Ledger:
         score = self.score(rows)
         good = score[~diverged & np.isfinite(score)]
         with self._lock:
+            # After a crash a trial may be run once more, to the same end.
+            diverged = diverged & (self.rows.status[rows.ids - self._first] == RUNNING)
+            self.finished += int(np.sum(self.rows.status[rows.ids - self._first] == RUNNING))
             self._put(rows, worker)
-            self.finished += len(rows.ids)
             self.diverged += int(np.sum(diverged))
             self.best = min(self.best, float(np.min(good, initial=np.inf)))
 
@@ -54,14 +56,31 @@ class Ledger:
         """What trials are ranked by: the metric if there is one, else the loss."""
         return rows.values if self._program.metric is None else rows.metric
 
-    def close(self, carry: Carry, worker: int) -> None:
+    def restore(self, rows: Rows, kept: Kept, segments: int) -> None:
+        """Write down what an earlier run had found out, as far as it is asked for."""
+        end = self._first + len(self.rows.ids)
+        self.add(jax.tree.map(lambda x: x[rows.ids < end], rows), -1)
+        with self._lock:
+            held = kept.ids < end
+            self._kept.append(Kept(*jax.tree.map(lambda x: x[held], kept)))
+            self._executed(segments)
+
+    def close(self, carry: Carry, worker: int, segments: int) -> None:
         """Write down what a worker leaves: trials it did not finish, and what it kept."""
         running = carry.motion.status == RUNNING
         left = Rows.of(self._program, carry.trial.id, carry.motion, carry.segments - 1)
         with self._lock:
             self._put(jax.tree.map(lambda x: x[running], left), worker)
             self._kept.append(carry.kept)
-            self.executed += int(carry.segments) * self._program.segment * self._program.lanes
+            self._executed(segments)
+
+    def _executed(self, segments: int) -> None:
+        self.executed += segments * self._program.segment * self._program.lanes
+
+    @property
+    def waiting(self) -> np.ndarray:
+        """Whether a trial has not ended, (N,)."""
+        return self.rows.status == RUNNING
 
     def _put(self, rows: Rows, worker: int) -> None:
         place = rows.ids - self._first
@@ -84,5 +103,7 @@ class Ledger:
             )
         joined = jax.tree.map(lambda *xs: np.concatenate(xs), *self._kept)
         order = np.lexsort((joined.ids, joined.values))
-        order = order[np.isfinite(joined.values[order])][: self._program.keep]
+        order = order[np.isfinite(joined.values[order])]
+        _, once = np.unique(joined.ids[order], return_index=True)
+        order = order[np.sort(once)][: self._program.keep]
         return Kept(*jax.tree.map(lambda x: x[order], joined))

@@ -64,7 +64,7 @@ class Pruner:
         score = jnp.where(jnp.isfinite(score), score, jnp.inf)
 
         def entered(rungs: Rungs) -> tuple[Rungs, jax.Array]:
-            same = (bracket[:, None] == bracket) & (rung[:, None] == rung) & due
+            same = (bracket[:, None] == bracket[None]) & (rung[:, None] == rung[None]) & due[None]
             before = jnp.sum(jnp.tril(same, -1), axis=1, dtype=jnp.int32)
             slot = (rungs.seen[bracket, rung] + before) % _MEMORY
             slot = jnp.where(due, slot, _MEMORY)

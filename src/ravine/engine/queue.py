@@ -3,6 +3,18 @@
 from collections.abc import Iterable
 from threading import Lock
 
+import numpy as np
+
+
+def ranges(waiting: np.ndarray, first: int) -> list[tuple[int, int]]:
+    """The runs of true in an array that tells of the ids from ``first`` on.
+
+    >>> ranges(np.array([True, True, False, True]), 10)
+    [(10, 12), (13, 14)]
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], waiting.astype(np.int8), [0]]))) + first
+    return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
+
 
 class Queue:
     """Ranges of trial ids, handed out from the front, by several threads at once.

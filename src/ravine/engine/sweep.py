@@ -1,8 +1,12 @@
 """Many optimizations at once."""
 
-from collections.abc import Callable, Mapping
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
 
@@ -11,7 +15,10 @@ import numpy as np
 
 from ravine.core.types import Transform
 from ravine.engine.batches import Batches
+from ravine.engine.checkpoint import Store
 from ravine.engine.door import check_batches, check_count, check_flag, check_optimizer, check_stop
+from ravine.engine.identity import check_identity, identity
+from ravine.engine.lanes import empty
 from ravine.engine.ledger import Ledger
 from ravine.engine.plan import Plan, numbers_of, plan
 from ravine.engine.prune import Pruner
@@ -45,6 +52,7 @@ def sweep(
     record_every: int | None = None,
     has_aux: bool = False,
     stochastic: bool = False,
+    checkpoint: str | os.PathLike[str] | None = None,
     progress: bool = False,
 ) -> SweepResult:
     r"""Run many optimizations side by side, in lanes that are refilled as trials end.
@@ -91,6 +99,9 @@ def sweep(
         has_aux: whether the loss returns ``(value, aux)``; the aux, a tree of arrays, is
             recorded as often as the loss.
         stochastic: whether the loss takes a random key, a new one each step.
+        checkpoint: a folder in which to save, every ten seconds or more, what has ended and
+            how the lanes stand. The same call goes on from there, to the same numbers; so
+            does one with more ``trials``, or with a first grid that has more points behind.
         progress: whether to show a progress bar.
 
     Returns:
@@ -98,7 +109,8 @@ def sweep(
         With Ctrl-C it comes early; what had ended by then is in it.
 
     Raises:
-        TypeError, ValueError: naming the argument, before anything runs.
+        TypeError, ValueError: naming the argument, before anything runs; so also if the
+            folder of the checkpoint holds another sweep.
 
     >>> import jax.numpy as jnp
     >>> import ravine as rv
@@ -126,16 +138,36 @@ def sweep(
     devices = places(workers)
     plans = {name: lay_out(optimizer=opt, workers=len(devices)) for name, opt in optimizers.items()}
     devices = devices[: sum(-(-p.trials // p.program.lanes) for p in plans.values())]
-    groups = {
-        name: Group(p.program, p.operands, range(p.trials), len(devices))
-        for name, p in plans.items()
-    }
-    ledgers = {name: group.ledger for name, group in groups.items()}
-    with watching(list(ledgers.values()), progress, "sweep") as show:
-        complete = run(list(groups.values()), devices, show)
+    with _stores(checkpoint, plans, sampler) as stores:
+        groups = {
+            name: Group(p.program, p.operands, range(p.trials), len(devices), stores.get(name))
+            for name, p in plans.items()
+        }
+        ledgers = {name: group.ledger for name, group in groups.items()}
+        with watching(list(ledgers.values()), progress, "sweep") as show:
+            complete = run(list(groups.values()), devices, show)
     info = {"seconds": perf_counter() - began, "complete": complete, "workers": len(devices)}
     again = partial(_again, list(plans.values()), devices[:1])
     return _collect(optimizers, plans, ledgers, kept, info, again)
+
+
+@contextmanager
+def _stores(folder: Any, plans: dict[str, Plan], sampler: str) -> Iterator[dict[str, Store]]:
+    """The places on disk of the groups, if there is a folder; a warning if saving failed."""
+    stores: dict[str, Store] = {}
+    if folder is not None:
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        check_identity(folder, {name: identity(p, sampler) for name, p in plans.items()})
+    try:
+        for i, (name, p) in enumerate(plans.items() if folder else ()):
+            stores[name] = Store(folder, f"trials-{i}", empty(p.program, p.operands))
+        yield stores
+    finally:
+        for store in stores.values():
+            store.close()
+    for problem in {store.problem for store in stores.values()} - {None}:
+        warnings.warn(f"the checkpoint is not complete: {problem}", RuntimeWarning, stacklevel=3)
 
 
 def _again(plans: list[Plan], devices: list[jax.Device], id: int, steps: int) -> tuple[Any, Any]:

@@ -18,27 +18,55 @@ import jax
 import numpy as np
 
 from ravine.core.numerics import same_precision
+from ravine.engine.checkpoint import Store
 from ravine.engine.executable import Executable, executable
-from ravine.engine.lanes import empty
+from ravine.engine.lane import RUNNING
+from ravine.engine.lanes import Carry, empty
 from ravine.engine.ledger import Ledger
-from ravine.engine.queue import Queue
+from ravine.engine.queue import Queue, ranges
+from ravine.engine.readout import Rows
 from ravine.engine.trial import Operands, Program
 
 _PERIOD = 0.25
 """Seconds between two looks at a running program."""
+_SAVE_PERIOD = 10.0
+"""Seconds between two checkpoints; more if 19 times what one costs is more."""
 
 
 class Group:
     """Trials that share a program: their queue, their ledger, and an executable a device."""
 
-    def __init__(self, program: Program, operands: Operands, ids: range, workers: int) -> None:
-        self.program, self.operands = program, operands
-        self.queue = Queue(
-            [(ids.start, ids.stop)], width=program.lanes, workers=workers, whole=program.in_step
-        )
+    def __init__(
+        self,
+        program: Program,
+        operands: Operands,
+        ids: range,
+        workers: int,
+        store: Store | None = None,
+    ) -> None:
+        self.program, self.operands, self.store = program, operands, store
         self.ledger = Ledger(program, ids, empty(program, operands))
         self.executables: dict[jax.Device, Executable] = {}
         self.started = False
+        self.left: list[Carry] = []
+        """Lanes that an earlier run left, with trials in them, for a worker to go on with."""
+        if store is not None:
+            for entry in store.entries:
+                self.ledger.restore(entry.rows, entry.kept, int(entry.segments))
+            store.entries.clear()
+            self.left = store.lanes()[:workers]
+        waiting = self.ledger.waiting
+        for carry in self.left:
+            running = carry.trial.id[carry.motion.status == RUNNING]
+            waiting[running[running < ids.stop] - ids.start] = False
+        self.queue = Queue(
+            ranges(waiting, ids.start), width=program.lanes, workers=workers, whole=program.in_step
+        )
+
+    @property
+    def open(self) -> bool:
+        """Whether there is something that no worker has taken up."""
+        return bool(self.queue.waiting or self.left)
 
 
 class Crew:
@@ -59,7 +87,7 @@ class Crew:
         """The group to work on next, ``None`` at the end; waits while one is being prepared."""
         with self._changed:
             while not self.stop.is_set():
-                waiting = [g for g in self.groups if g.queue.waiting]
+                waiting = [g for g in self.groups if g.open]
                 if not waiting:
                     return None
                 able = [g for g in waiting if device in g.executables]
@@ -75,7 +103,10 @@ class Crew:
 def places(workers: int | None) -> list[jax.Device]:
     """The device of each worker: every accelerator once, or the CPU once for each core."""
     default = jax.config.jax_default_device  # type: ignore[attr-defined]
-    found = [default] if isinstance(default, jax.Device) else jax.local_devices()
+    if isinstance(default, str):
+        found = jax.local_devices(backend=default)
+    else:
+        found = jax.local_devices() if default is None else [default]
     if workers is None:
         workers = cores() if found[0].platform == "cpu" else len(found)
     return [found[i % len(found)] for i in range(workers)]
@@ -95,11 +126,11 @@ def run(groups: Sequence[Group], devices: Sequence[jax.Device], show: Callable[[
     """
     crew, complete = Crew(groups), True
     pool = ThreadPoolExecutor(len(devices), thread_name_prefix="ravine")
-    # Settings made by a context manager hold for one thread only.
-    futures = [
-        pool.submit(_work, crew, i, device, same_precision()) for i, device in enumerate(devices)
-    ]
+    futures = []
     try:
+        # Settings made by a context manager hold for one thread only.
+        for i, device in enumerate(devices):
+            futures.append(pool.submit(_work, crew, i, device, same_precision()))
         for group in groups:
             for device in dict.fromkeys(devices):
                 made = executable(group.program, group.operands, device)
@@ -134,10 +165,17 @@ def _work(
 def _drive(stop: Event, group: Group, worker: int, device: jax.Device) -> None:
     """Advance a set of lanes until the group's queue is empty and the lanes are idle."""
     advance = group.executables[device].get()
-    carry = empty(group.program, group.operands)
+    try:
+        carry = group.left.pop()
+    except IndexError:
+        carry = empty(group.program, group.operands)
+    done = saved = int(carry.segments)
     operands, carry = jax.device_put((group.operands, carry), device)
-    next_id = end_id = done = 0
-    segments, busy = 1, True
+    next_id = end_id = 0
+    carry = carry._replace(next_id=np.int32(0), end_id=np.int32(0))
+    segments, busy, first = 1, True, done
+    unsaved: list[Rows] = []
+    clock, cost = perf_counter(), 0.0
     while not stop.is_set():
         if next_id == end_id and (grant := group.queue.take()) is not None:
             next_id, end_id = grant
@@ -149,12 +187,30 @@ def _drive(stop: Event, group: Group, worker: int, device: jax.Device) -> None:
         carry, pending = advance(operands, carry, np.int32(segments), more)
         count, next_id, done, busy = (x.item() for x in jax.device_get(pending))
         if count:
-            group.ledger.add(jax.tree.map(partial(_first, count), carry.finished.rows), worker)
+            rows = jax.tree.map(partial(_first, count), carry.finished.rows)
+            group.ledger.add(rows, worker)
             carry = carry._replace(finished=carry.finished._replace(count=np.int32(0)))
+            if group.store is not None:
+                unsaved.append(rows)
         if done - before == segments:
             growth = _PERIOD / max(perf_counter() - began, 1e-6)
             segments = int(np.clip(segments * min(growth, 8.0), 1, 2**20))
-    group.ledger.close(jax.device_get(carry), worker)
+        if group.store is not None and perf_counter() - clock > max(_SAVE_PERIOD, 19 * cost):
+            clock = perf_counter()
+            if group.store.save(
+                worker, _joined(carry, unsaved), jax.device_get(carry), done - saved
+            ):
+                unsaved, saved = [], done
+            cost = perf_counter() - clock
+    carry = jax.device_get(carry)
+    group.ledger.close(carry, worker, done - first)
+    if group.store is not None:
+        group.store.save(worker, _joined(carry, unsaved), carry, done - saved)
+
+
+def _joined(carry: Carry, rows: list[Rows]) -> Rows:
+    none = jax.tree.map(partial(_first, 0), carry.finished.rows)
+    return jax.tree.map(lambda *xs: np.concatenate(xs), none, *rows)
 
 
 def _first(n: int, x: jax.Array) -> np.ndarray:

@@ -16,7 +16,8 @@ from ravine.core.paths import leaf_paths
 from ravine.engine.result import SweepResult, TrialResult
 
 RESULTS = "results.npz"
-OWN = (RESULTS, "trials.csv", "best.npz", "learning_rate.png", "hyperparameter.png", "curves.png")
+PICTURES = ("learning_rate.png", "hyperparameter.png", "curves.png", "lanes.png")
+OWN = (RESULTS, "trials.csv", "best.npz", *PICTURES)
 """The files of a sweep's folder; a new sweep replaces them, and touches no other."""
 
 

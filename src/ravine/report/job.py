@@ -16,8 +16,13 @@ from ravine.optimizers import Optimizer
 from ravine.problems.problem import Problem
 from ravine.report import folder as files
 from ravine.report.choose import hyperparameters
-from ravine.report.measure import measure
-from ravine.report.pictures import curves_picture, main_hyperparameter, rate_picture
+from ravine.report.measure import decimals, measure
+from ravine.report.pictures import (
+    curves_picture,
+    lanes_picture,
+    main_hyperparameter,
+    rate_picture,
+)
 from ravine.report.summary import Measures, columns, criterion, winners
 
 Writers = dict[str, Callable[[Path], None]]
@@ -44,6 +49,9 @@ class Job:
         head = f"{self.problem.name}: {total} trials of {self.arguments['steps']} steps"
         if batches is not None:
             head += f" on batches of {batches.size or batches.examples}"
+        if self.arguments["prune"] is not None:
+            judged = "loss" if self.arguments["metric"] is None else "validation loss"
+            head += f", given up by {show(self.arguments['prune'])} of the {judged}"
         width = max(map(len, self.sizes))
         counts = max(len(str(n)) for n in self.sizes.values())
         lines = [
@@ -73,7 +81,10 @@ class Job:
 
     def measure(self, results: SweepResult) -> Measures:
         """The problem's metrics at the end of every trial."""
-        return measure(results, self.problem.metrics)
+        measured = measure(results, self.problem.metrics)
+        if results.metrics is not None:  # the sweep knows it, of trials not held too
+            measured["validation_loss"] = decimals(results.metrics)
+        return measured
 
     def write(self, results: SweepResult, measures: Measures) -> list[str]:
         """Write everything into the folder, in place of an earlier sweep; return the names.
@@ -98,9 +109,10 @@ class Job:
     def _pictures(self, results: SweepResult, measures: Measures) -> Writers:
         label, y = criterion(results, measures)
         x = main_hyperparameter(results)
-        if x is None:
-            return {}
         title = f"{self.problem.name}, {len(results)} trials"
+        last: Writers = {"lanes.png": partial(lanes_picture, results=results, title=title)}
+        if x is None:
+            return last
         common: dict[str, Any] = {"results": results, "x": x, "title": title}
         batches = self.arguments["batches"]
         smooth = 1 if batches is None or batches.size is None else 5
@@ -109,7 +121,7 @@ class Job:
         return {
             name: partial(rate_picture, y=own, label=label, **common),
             "curves.png": partial(curves_picture, smooth=smooth, **common),
-        }
+        } | last
 
 
 def _short(optimizer: Optimizer) -> str:

@@ -42,9 +42,13 @@ def measure(
     each = partial(_evaluate, metrics)
     evaluated = jax.jit(lambda params: jax.lax.map(each, params, batch_size=_CHUNK))
     for name, numbers in evaluated(results.params).items():
-        # As 64-bit floats, but with the digits of the shortest decimal: 0.9638, not 0.96380001.
-        columns[name][results.kept_ids] = np.asarray(numbers).astype(str).astype(float)
+        columns[name][results.kept_ids] = decimals(np.asarray(numbers))
     return columns
+
+
+def decimals(x: np.ndarray) -> np.ndarray:
+    """As 64-bit floats, with the digits of the shortest decimal: 0.9638, not 0.96380001."""
+    return x.astype(str).astype(float)
 
 
 def check_metrics(metrics: Mapping[str, Callable[[Any], Any]], params: Any) -> None:

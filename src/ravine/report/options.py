@@ -6,6 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 
+SAMPLERS = ("random", "sobol", "latin")
+PRUNERS = ("halving", "hyperband", "median")
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``ravine sweep`` to its parser."""
     add = parser.add_argument
@@ -40,6 +44,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=_whole(1, 10**7),
         help="trials of each optimizer (default: 256, or all points if every space is a grid)",
     )
+    add(
+        "--sampler",
+        choices=SAMPLERS,
+        default="random",
+        help="how random spaces are drawn: each trial by itself, or so that all together fill the "
+        "space more evenly; sobol takes further trials well, latin has each number's range covered "
+        "most evenly (default: %(default)s)",
+    )
     add("--seeds", metavar="N|LIST", type=_seeds, help="repeat each trial with N seeds, or 0,1,2")
     how = parser.add_argument_group("how to run")
     add = how.add_argument
@@ -60,7 +72,29 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--lanes",
         metavar="N",
         type=_whole(1, 2**16),
-        help="how many trials run at once (default: 64)",
+        help="how many trials a worker runs at once (default: 64)",
+    )
+    add(
+        "--workers",
+        metavar="N",
+        type=_whole(1, 2**10),
+        help="how many sets of lanes run side by side, fed from one queue (default: one for each "
+        "accelerator, or for each core of the CPU)",
+    )
+    add(
+        "--prune",
+        choices=PRUNERS,
+        help="give up on trials that fall behind, and start others in their place: of those that "
+        "come to N, 3N, 9N, ... steps the best third goes on (halving); the same, but some trials "
+        "begin to be judged later, and some never are (hyperband); every N steps the worse half is "
+        "given up (median). N is --prune-after. They are judged by the validation loss if the "
+        "problem has one, else by the loss (default: every trial takes all its steps)",
+    )
+    add(
+        "--prune-after",
+        metavar="N",
+        type=_whole(1, 10**9),
+        help="steps after which trials are first judged (default: about 1/27 of --steps)",
     )
     add("--target", metavar="LOSS", type=_real, help="stop a trial at this loss")
     add("--grad-norm", metavar="NORM", type=_real, help="stop a trial at this norm of the gradient")

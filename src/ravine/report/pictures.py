@@ -10,6 +10,7 @@ import numpy as np
 
 from ravine.engine.result import SweepResult
 from ravine.report.frame import hyperparameter, norm_of, optimizers_of, ravine_colours, readable
+from ravine.report.lanes import blocks, lanes
 from ravine.report.plot import curves, learning_rate
 
 _STYLE: dict[Any, Any] = {
@@ -92,6 +93,17 @@ def curves_picture(path: Path, results: SweepResult, x: str, title: str, smooth:
         axes[0, 0].set_ylim(low, high)
         mappable = ScalarMappable(norm=norm, cmap=ravine_colours())
         figure.colorbar(mappable, ax=list(axes.flat), label=readable(x), aspect=30, pad=0.02)
+        figure.suptitle(title, fontsize="large")
+        _save(figure, path)
+
+
+def lanes_picture(path: Path, results: SweepResult, title: str) -> None:
+    """Write a picture of the lanes, the higher the more of them there are."""
+    frames = blocks(results)
+    rows, labels = (frames[-1].bottom, len(frames)) if frames else (0.0, 0)
+    height = min(max(1.2 + 0.02 * rows, 1.2 + 0.2 * labels, 2.6), 9.0)
+    with _figure((7.4, height)) as figure:
+        lanes(results, figure.subplots())
         figure.suptitle(title, fontsize="large")
         _save(figure, path)
 

@@ -1,6 +1,6 @@
-"""Pictures of a sweep: loss against a hyperparameter, and learning curves.
+"""Pictures of a sweep: loss against a hyperparameter, learning curves, and the lanes.
 
-Also ``ravine.plot``. They need matplotlib: ``pip install "ravine[plot]"``. Both draw on the
+Also ``ravine.plot``. They need matplotlib: ``pip install "ravine[plot]"``. All draw on the
 axes that they are given, or on a new figure, and return the axes.
 """
 
@@ -24,6 +24,9 @@ from ravine.report.frame import (
     span,
     window,
 )
+from ravine.report.lanes import lanes
+
+__all__ = ["curves", "lanes", "learning_rate"]
 
 
 def learning_rate(
@@ -33,9 +36,10 @@ def learning_rate(
 
     An optimizer has a colour and a marker, its best trial a ring around it. A trial that
     diverged, or whose loss is infinite or NaN, is a cross in the band above the plot; a loss
-    far beyond the others is an arrowhead there, and does not stretch the axis. With
-    seeds, a configuration is the median of its seeds, with a line from the least to the
-    greatest.
+    far beyond the others is an arrowhead there, and does not stretch the axis. A trial that
+    was pruned is hollow: its loss is not that of all steps. With seeds, a configuration is
+    the median of its seeds, with a line from the least to the greatest; those that were
+    pruned count only where all were.
 
     Args:
         results: what ``sweep`` returned.
@@ -58,6 +62,7 @@ def learning_rate(
     ax = new_axes(ax)
     bad = np.array([str(s) == "diverged" for s in results.status]) | ~np.isfinite(y)
     ended = np.array([str(s) != "running" for s in results.status])
+    pruned = np.array([str(s) == "pruned" for s in results.status])
     drawn = np.isfinite(across) & ended
     view = window(y[drawn & ~bad], results.history[:, :1] if own else None)
     names = optimizers_of(results)
@@ -66,10 +71,16 @@ def learning_rate(
         mine = drawn & (results.names == name)
         style = {"color": COLOURS[row % len(COLOURS)], "marker": MARKERS[row % len(MARKERS)]}
         seeds = 1 if results.seeds is None else len(np.unique(results.seeds))
-        _points(ax, across, np.where(bad, np.nan, y), np.flatnonzero(mine), seeds, view, style)
+        good, hollow = _by_config(mine & ~bad, pruned, seeds)
+        _points(ax, across, y, np.flatnonzero(good), seeds, view, style)
+        if hollow.any():
+            outline = _outlined(style)
+            _points(ax, across, y, np.flatnonzero(hollow), seeds, view, outline)
         outside.mark(across[mine & bad], row, DIVERGED, style["color"])
         outside.mark(across[mine & ~bad & (y > view.high)], row, OFF_SCALE, style["color"])
         _best(ax, across, y, mine & ~bad, view, name, style)
+    if np.any(drawn & pruned):
+        ax.scatter([], [], s=30, label="pruned", **_outlined({"color": "0.3", "marker": "o"}))
     outside.label()
     span(ax, across[drawn])
     view.apply(ax)
@@ -92,7 +103,7 @@ def curves(
     """Draw the learning curves, coloured by a hyperparameter.
 
     The better a trial ended, the nearer to the front it lies. One that diverged ends in a
-    cross at the upper edge.
+    cross at the upper edge, one that was pruned in a ring.
 
     Args:
         results: what ``sweep`` returned, with a history.
@@ -127,6 +138,7 @@ def curves(
     view = window(history, results.history[:, :1])
     lines: list[np.ndarray] = []
     gone: list[int] = []
+    cut: list[int] = []
     for row, id in zip(history, ids, strict=True):
         known = np.isfinite(row)
         line = np.column_stack([results.history_steps[known], view.clip(row[known])])
@@ -134,6 +146,8 @@ def curves(
             # It left for infinity: the line goes on beyond the upper edge.
             line = np.vstack([line, [results.steps[id], view.beyond]])
             gone.append(len(lines))
+        elif str(results.status[id]) == "pruned" and len(line):
+            cut.append(len(lines))
         lines.append(line)
     cmap = ravine_colours()
     shades = cmap(norm(colour_values[ids]))
@@ -158,6 +172,10 @@ def curves(
         clip_on=False,
         zorder=3,
     )
+    if cut:
+        ends = np.array([lines[i][-1] for i in cut])
+        rings = {"facecolors": "none", "edgecolors": shades[cut], "linewidths": 0.8}
+        ax.scatter(*ends.T, marker="o", s=10, zorder=3, **rings)
     ax.set_xlim(0, max(float(results.history_steps[-1]), 1.0))
     view.apply(ax)
     ax.set_xlabel("step")
@@ -172,13 +190,13 @@ def _points(
     ax: Any, x: np.ndarray, y: np.ndarray, ids: np.ndarray, seeds: int, view: Window, style: Any
 ) -> None:
     """A marker a trial; with seeds the median and the range of each configuration."""
-    ids = ids[np.isfinite(y[ids])]
     if seeds > 1:
         # The seeds of a configuration follow each other, and share its numbers.
         parts = [ids[ids // seeds == config] for config in np.unique(ids // seeds)]
         x = np.array([x[part[0]] for part in parts])
         low, y, high = (np.array([f(y[p]) for p in parts]) for f in (np.min, np.median, np.max))
-        ax.vlines(x, low, high, color=style["color"], alpha=0.4, linewidth=1.0)
+        line = style.get("color", style.get("edgecolors"))
+        ax.vlines(x, low, high, color=line, alpha=0.4, linewidth=1.0)
     else:
         x, y = x[ids], y[ids]
     seen = y <= view.high
@@ -188,10 +206,29 @@ def _points(
         view.clip(y[seen]),
         s=float(np.clip(4000 / max(count, 1), 6, 28)),
         alpha=float(np.clip(150 / max(count, 1), 0.25, 0.8)),
-        linewidths=0,
         rasterized=count > 300,
-        **style,
+        **{"linewidths": 0} | style,
     )
+
+
+def _by_config(mine: np.ndarray, pruned: np.ndarray, seeds: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which trials to draw as having ended well, and which as pruned: the rest of a configuration.
+
+    A configuration with seeds of both kinds is drawn by those that ended well.
+    """
+    good = mine & ~pruned
+    config = np.arange(mine.size) // max(seeds, 1)
+    return good, mine & pruned & ~np.isin(config, config[good])
+
+
+def _outlined(style: Any) -> Any:
+    """The style of a marker, hollow."""
+    return {
+        "marker": style["marker"],
+        "facecolors": "none",
+        "edgecolors": style["color"],
+        "linewidths": 0.8,
+    }
 
 
 def _spread(ids: np.ndarray, x: np.ndarray, values: np.ndarray, most: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import importlib.util
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from ravine.engine.batches import Batches
+from ravine.engine.prune import Hyperband, MedianPruning, Pruner, SuccessiveHalving
 from ravine.engine.stop import Diverged, GradNorm, Stop, Target
 from ravine.optimizers import Optimizer
 from ravine.problems.problem import Problem
@@ -25,6 +26,13 @@ TRIALS = 256
 STEPS, STEPS_ON_DATA = 1000, 200
 DIVERGED_ABOVE = {"digits": 25.0, "digits_softmax": 25.0}
 """Ten times the loss of a blind guess: units of a network may all die before it is infinite."""
+
+PRUNERS: dict[str, Callable[[int], Pruner]] = {
+    "halving": lambda after: SuccessiveHalving(min_steps=after),
+    "hyperband": lambda after: Hyperband(min_steps=after),
+    "median": lambda after: MedianPruning(every=after),
+}
+"""The pruners by name, made from the steps after which trials are first judged."""
 
 _HELD = 2**30
 """At most so many bytes of final parameters are held."""
@@ -45,6 +53,7 @@ def prepare(options: Any) -> Job:
     start = _start(problem)
     check_metrics(problem.metrics, start)
     steps = options.steps or (STEPS if problem.data is None else STEPS_ON_DATA)
+    prune = _prune(options, steps)
     trials = options.trials or _usual_trials(problem, optimizers, options.seeds)
     repeats = options.seeds if isinstance(options.seeds, int) else len(options.seeds or [0])
     sizes = {n: (trials or grid_size(o) or 1) * repeats for n, o in optimizers.items()}
@@ -59,6 +68,11 @@ def prepare(options: Any) -> Job:
         "key": options.seed,
         "seeds": options.seeds,
         "lanes": options.lanes,
+        "workers": options.workers,
+        "prune": prune,
+        # Only a pruner needs it in the course of a trial; else it is measured once, at the end.
+        "metric": problem.metrics.get("validation_loss") if prune is not None else None,
+        "sampler": options.sampler,
         "keep": "all" if total <= room else max(room, 1),
         "record_every": max(1, steps // 100, ceil(steps * total / _RECORDED)),
     }
@@ -103,6 +117,33 @@ def _stop(problem: Problem, options: Any) -> Stop:
     if options.grad_norm is not None:
         stop = GradNorm(options.grad_norm) | stop
     return stop
+
+
+def _prune(options: Any, steps: int) -> Pruner | None:
+    """The pruner, which must have something to judge before the last step."""
+    after = options.prune_after
+    if options.prune is None:
+        if after is not None:
+            raise ValueError(f"--prune-after {after}: say how with --prune halving, for one.")
+        return None
+    if after is not None and after >= steps:
+        raise ValueError(
+            f"--prune-after {after}: no trial would be given up, for all end at {steps} steps. "
+            "Take fewer, or more --steps."
+        )
+    return PRUNERS[options.prune](_prune_after(steps) if after is None else after)
+
+
+def _prune_after(steps: int) -> int:
+    """So many steps that tripling them three times takes a trial to its end, or just beyond.
+
+    Segments divide it: a large one is a multiple of 32, so that they need not be short.
+
+    >>> [_prune_after(steps) for steps in (1, 200, 1000, 10_000)]
+    [1, 8, 38, 384]
+    """
+    least = max(1, ceil(steps / 27))
+    return least if least <= 64 else ceil(least / 32) * 32
 
 
 def _batches(problem: Problem, size: int | None) -> Batches | None:

@@ -65,6 +65,8 @@ def winners(results: SweepResult, measures: Measures) -> dict[str, TrialResult]:
 def columns(results: SweepResult, measures: Measures) -> dict[str, np.ndarray]:
     """What is known of every trial, a column each; a measure never hides another column."""
     own = results.columns()
+    if "validation_loss" in measures:
+        own.pop("metric", None)  # it is the same, by another name
     return own | {(f"metrics.{k}" if k in own else k): v for k, v in measures.items()}
 
 
@@ -73,5 +75,7 @@ def tally(results: SweepResult) -> str:
     seconds = float(results.info["seconds"])
     ended = int(np.sum([str(s) != "running" for s in results.status]))
     diverged = int(np.sum([str(s) == "diverged" for s in results.status]))
+    pruned = int(np.sum([str(s) == "pruned" for s in results.status]))
     rate = f"{seconds:.3g} s, {ended / max(seconds, 1e-9):.3g} trials/s"
-    return f"{ended} trials in {rate}; {diverged} diverged."
+    given_up = f", {pruned} pruned" if pruned else ""
+    return f"{ended} trials in {rate}; {diverged} diverged{given_up}."
