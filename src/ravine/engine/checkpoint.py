@@ -5,6 +5,10 @@ lanes as they stood. Whatever a crash leaves, each trial is either in the journa
 lane that goes on, or begins anew; and a trial's result is the same whichever it is.
 """
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -12,11 +16,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from ravine.engine.identity import check_identity, identity
 from ravine.engine.journal import Journal, read, whole
-from ravine.engine.lanes import Carry
+from ravine.engine.lanes import Carry, empty
+from ravine.engine.plan import Plan
 from ravine.engine.readout import Kept, Rows
 from ravine.engine.replace import generations, replace
 from ravine.engine.status import Status
+
+RUNNING = Status.RUNNING.code
 
 
 class Entry(NamedTuple):
@@ -36,24 +44,49 @@ class Store:
         self._entry = Entry(like.finished.rows, like.kept, like.segments)
         self._journal, records = Journal.open(folder / f"{name}.journal")
         self.entries = [_unpack(self._entry, record) for record in records]
-        self.problem: str | None = None
-        """Why the last attempt to save failed, if it did."""
+        self._ended = [entry.rows.ids for entry in self.entries]
+        self._running: dict[Path, np.ndarray] = {}
+        """The trials in the lanes that this run has saved, and in those of an earlier one."""
+        self._earlier: dict[Path, np.ndarray] = {}
+        self._problems: dict[int, str] = {}
         self._lock = Lock()
 
-    def lanes(self) -> list[Carry]:
-        """The lanes as workers left them."""
-        found = []
-        for first in sorted(self._folder.glob(f"{self._name}-worker*.lanes*")):
-            if first.suffix != ".lanes":
+    @property
+    def problem(self) -> str | None:
+        """Why a worker could not save when it last tried, if there is one that could not."""
+        return next(iter(self._problems.values()), None)
+
+    def lanes(self, stop: int | None = None) -> list[Carry]:
+        """The lanes as workers left them, with trials (of ids below ``stop``) that go on."""
+        found, taken = [], [*self._ended, np.int32([])]
+        files = {
+            path.with_name(path.name.removesuffix(".1"))
+            for end in ("lanes", "lanes.1")
+            for path in self._folder.glob(f"{self._name}-worker*.{end}")
+        }
+        for path in sorted(files):
+            carry = self._newest(path)
+            if carry is None:
                 continue
-            for path in generations(first):
-                records, _ = read(path)
-                if records:
-                    found.append(_unpack(self._carry, records[0]))
-                    break
-            for path in generations(first):
-                path.unlink()
+            status, ids = carry.motion.status, carry.trial.id
+            on = (status == RUNNING) & ~np.isin(ids, np.concatenate(taken))
+            self._earlier[path] = ids[on]
+            on &= ids < (np.inf if stop is None else stop)
+            if np.any(on):
+                taken.append(ids[on])
+                idle = np.where(status == RUNNING, Status.MAX_STEPS.code, status)
+                motion = carry.motion._replace(status=np.where(on, status, idle).astype(np.int8))
+                # What was kept is in the journal too.
+                found.append(carry._replace(motion=motion, kept=self._carry.kept))
         return found
+
+    def _newest(self, path: Path) -> Carry | None:
+        for generation in generations(path):
+            with suppress(ValueError):  # damaged
+                records, _ = read(generation)
+                if records:
+                    return _unpack(self._carry, records[0])
+        return None
 
     def save(self, worker: int, rows: Rows, carry: Carry, segments: int) -> bool:
         """Add trials that ended to the journal, and put down how the lanes stand.
@@ -66,19 +99,35 @@ class Store:
         with self._lock:
             try:
                 self._journal.append(_pack(entry))
-                if np.any(carry.motion.status == Status.RUNNING.code):
-                    replace(path, lambda file: file.write(whole(_pack(carry))))
-                else:
-                    for old in generations(path):
-                        old.unlink()
-                self.problem = None
+                self._ended.append(rows.ids)
+                self._put(path, carry)
+                self._problems.pop(worker, None)
             except OSError as error:
-                self.problem = str(error)
-            return self.problem is None
+                self._problems[worker] = str(error)
+            return worker not in self._problems
+
+    def _put(self, path: Path, carry: Carry) -> None:
+        """Save lanes in place of what the file held; drop the files that nobody needs now."""
+        self._running[path] = carry.trial.id[carry.motion.status == RUNNING]
+        if self._running[path].size:
+            replace(path, lambda file: file.write(whole(_pack(carry))))
+        else:
+            _remove(path)
+        self._earlier.pop(path, None)
+        if self._earlier:
+            safe = np.concatenate([*self._ended, *self._running.values()])
+            for old in [p for p, ids in self._earlier.items() if np.isin(ids, safe).all()]:
+                _remove(old)
+                del self._earlier[old]
 
     def close(self) -> None:
         """Let another run have the folder."""
         self._journal.close()
+
+
+def _remove(path: Path) -> None:
+    for old in generations(path):
+        old.unlink()
 
 
 def _pack(tree: Any) -> dict[str, np.ndarray]:
@@ -101,3 +150,22 @@ def _unpack(like: Any, arrays: dict[str, np.ndarray]) -> Any:
 
 def _is_key(x: Any) -> bool:
     return isinstance(x, jax.Array) and jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key)
+
+
+@contextmanager
+def stores(folder: Any, plans: dict[str, Plan], sampler: str) -> Iterator[dict[str, Store]]:
+    """The places on disk of the groups, if there is a folder; a warning if saving failed."""
+    made: dict[str, Store] = {}
+    if folder is not None:
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        check_identity(folder, {name: identity(p, sampler) for name, p in plans.items()})
+    try:
+        for i, (name, p) in enumerate(plans.items() if folder else ()):
+            made[name] = Store(folder, f"trials-{i}", empty(p.program, p.operands))
+        yield made
+    finally:
+        for store in made.values():
+            store.close()
+    for problem in {store.problem for store in made.values()} - {None}:
+        warnings.warn(f"the checkpoint is not complete: {problem}", RuntimeWarning, stacklevel=3)

@@ -14,6 +14,7 @@ from ravine.core.types import Transform
 from ravine.engine.batches import Batches, is_numeric
 from ravine.engine.prune import Pruner
 from ravine.engine.stop import Diverged, Stop
+from ravine.engine.stream import Stream
 from ravine.engine.trial import Operands
 from ravine.spaces.sampling import canonical, is_space
 
@@ -123,18 +124,21 @@ def _check_single(name: str, rule: Any) -> None:
             )
 
 
-def check_batches(batches: Any) -> Batches | None:
-    """Check the data.
+def check_batches(batches: Any) -> Batches | Stream | None:
+    """Check the data; what is no ``Batches`` but can be gone through is a stream of them.
 
     Raises:
-        TypeError: with the likely fix.
+        TypeError, ValueError: with the likely fix.
     """
-    if batches is not None and not isinstance(batches, Batches):
+    if batches is None or isinstance(batches, Batches):
+        return batches
+    is_data = isinstance(batches, tuple | dict | str | bytes) or hasattr(batches, "shape")
+    if is_data or not np.iterable(batches):
         raise TypeError(
-            f"batches must be Batches(data, size=...), got {type(batches).__name__}. "
-            "Batches(data) without a size is the full batch."
+            f"batches must be Batches(data, size=...) or an iterable of batches, got "
+            f"{type(batches).__name__}. Batches(data) without a size is the full batch."
         )
-    return batches
+    return Stream(batches)
 
 
 def check_prune(prune: Any) -> None:

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from threading import Lock
+from time import perf_counter
 from typing import Any
 
 import jax
@@ -39,18 +40,20 @@ class Executable:
         self._compiled: Any = None
         self._lock = Lock()
 
-    def get(self) -> Any:
-        """The compiled program: a function of operands, carry, segments and more."""
+    def get(self) -> tuple[Any, float]:
+        """The compiled function, and the seconds that it took to compile it just now."""
+        began = perf_counter()
         with self._lock:
-            if self._compiled is None:
-                try:
-                    self._compiled = self._lowered.compile(_OPTIONS.get(self._platform))
-                except ValueError as error:  # an option that this release does not know
-                    if "No such compile option" not in str(error):
-                        raise
-                    self._compiled = self._lowered.compile()
-                self._lowered = None
-            return self._compiled
+            if self._compiled is not None:
+                return self._compiled, 0.0
+            try:
+                self._compiled = self._lowered.compile(_OPTIONS.get(self._platform))
+            except ValueError as error:  # an option that this release does not know
+                if "No such compile option" not in str(error):
+                    raise
+                self._compiled = self._lowered.compile()
+            self._lowered = None
+            return self._compiled, perf_counter() - began
 
 
 _made: OrderedDict[Any, Executable] = OrderedDict()

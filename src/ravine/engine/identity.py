@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.engine.lane import loss_inputs
+from ravine.engine.journal import check_free
+from ravine.engine.lane import Moving, begin, loss_inputs, step
 from ravine.engine.plan import Plan
 from ravine.engine.replace import replace
-from ravine.engine.trial import (
-    Abstract,
-    Operands,
-    Starts,
-    batch_at,
-    define,
-    settings,
-    starting_point,
-)
+from ravine.engine.trial import Abstract, Operands, Starts, batch_at, settings
 from ravine.spaces.grids import Axis
 from ravine.spaces.sampling import is_space, spaces
 
@@ -34,7 +29,7 @@ def identity(plan: Plan, sampler: str) -> dict[str, Any]:
     blank = jax.tree.map(
         lambda x: 0.0 if isinstance(x, Axis) else x, operands.template, is_leaf=is_space
     )
-    start, inputs = operands.start, _inputs(plan)
+    start, inputs, step_inputs = operands.start, *_inputs(plan)
     given = isinstance(start, Starts)
     return {
         "the loss": _traced(program.loss, *inputs),
@@ -45,7 +40,7 @@ def identity(plan: Plan, sampler: str) -> dict[str, Any]:
         "args": _words(blank[1]),
         "stop": _words(blank[2]),
         "the data": _hash(operands.data.arrays) + str(program.feed),
-        "key": _hash(jax.random.key_data(operands.key)),
+        "key": _hash(operands.key),
         "seeds": np.asarray(operands.seeds).tolist() if program.seeds else [],
         "lanes": program.lanes,
         "steps": program.steps,
@@ -58,6 +53,10 @@ def identity(plan: Plan, sampler: str) -> dict[str, Any]:
         "has_aux": program.has_aux,
         "the version of JAX": jax.__version__,
         "the device": jax.default_backend(),
+        # What is in none of the above: what functions within an optimizer compute, gradients.
+        "what a step computes": _traced(_step(plan), *step_inputs),
+        "the order of the data": _hash(operands.data.order),
+        "trials": plan.trials,
         # Trials count through these, the first slowest: behind its end there is room for more.
         "grids": [
             *([["the starting points", _each(start.params)]] if given else []),
@@ -78,9 +77,20 @@ def check_identity(folder: Path, groups: dict[str, dict[str, Any]]) -> None:
             known = json.loads(path.read_text())
         except ValueError as error:
             raise ValueError(f"{path} is not the description of a sweep: {error}.") from error
+        if not isinstance(known, dict) or not all(
+            isinstance(x, dict) and "grids" in x and "trials" in x for x in known.values()
+        ):
+            raise ValueError(f"{path} is not the description of a sweep. Give another folder.")
         _compare(path, known, json.loads(json.dumps(groups)))
+        groups = {
+            name: new | {"trials": max(new["trials"], known[name]["trials"])}
+            for name, new in groups.items()
+        }
     text = json.dumps(groups, indent=1)
-    replace(path, lambda file: file.write(text.encode()), keep=1)
+    if not path.exists() or path.read_text() != text:
+        for journal in folder.glob("*.journal"):
+            check_free(journal)
+        replace(path, lambda file: file.write(text.encode()), keep=1)
 
 
 def _compare(path: Path, known: dict[str, Any], now: dict[str, Any]) -> None:
@@ -93,7 +103,7 @@ def _compare(path: Path, known: dict[str, Any], now: dict[str, Any]) -> None:
         of = f" of {name!r}" if name else ""
         new = now[name]
         for what in new:
-            if what != "grids" and old.get(what) != new[what]:
+            if what not in ("grids", "trials") and old.get(what) != new[what]:
                 raise ValueError(
                     f"checkpoint: {path.parent} holds another sweep: {what}{of} was "
                     f"{old.get(what)!r} and is {new[what]!r}. {_ADVICE}"
@@ -111,6 +121,14 @@ def _compare(path: Path, known: dict[str, Any], now: dict[str, Any]) -> None:
                 f"checkpoint: {path.parent} holds a sweep over {len(old['grids'])} grids{of}, "
                 f"not over {len(new['grids'])}. {_ADVICE}"
             )
+        points = math.prod(len(values) for _, values in old["grids"])
+        configs = old["trials"] // max(len(old["seeds"]), 1)
+        if old["grids"] != new["grids"] and configs > points:
+            raise ValueError(
+                f"checkpoint: {path.parent} holds {configs} configurations{of}, which went "
+                f"through the {points} points of the grids more than once. So "
+                f"{old['grids'][0][0]} cannot grow. {_ADVICE}"
+            )
 
 
 def _axes(template: Any) -> list[tuple[str, Axis]]:
@@ -123,16 +141,19 @@ def _each(params: Any) -> list[str]:
 
 
 def _words(x: Any) -> str:
-    """Readable, and a hash where arrays are too long to be read."""
+    """Readable, and a hash where there are arrays or it is too long to be read."""
     plain = re.sub(r" at 0x[0-9a-f]+", "", repr(x))
     leaves = [v for v in jax.tree.leaves(x, is_leaf=is_space) if not is_space(v)]
-    return plain if not leaves else f"{plain[:500]} {_hash(leaves)}"
+    if not leaves and len(plain) <= 500:
+        return plain
+    return f"{plain[:500]} {_hash(leaves, plain)}"
 
 
-def _hash(x: Any) -> str:
-    digest = hashlib.sha256()
+def _hash(x: Any, text: str = "") -> str:
+    digest = hashlib.sha256(text.encode())
     for leaf in jax.tree.leaves(x):
-        array = np.asarray(leaf)
+        key = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        array = np.asarray(jax.random.key_data(leaf) if key else leaf)
         digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
     return digest.hexdigest()[:12]
 
@@ -140,19 +161,44 @@ def _hash(x: Any) -> str:
 def _traced(function: Any, *shapes: Any) -> str:
     """A hash of what a function computes, as JAX sees it: of its text and its constants."""
     closed = jax.make_jaxpr(function)(*shapes)
-    text = re.sub(r" at 0x[0-9a-f]+", "", str(closed.jaxpr))
-    return hashlib.sha256((text + _hash(closed.consts)).encode()).hexdigest()[:12]
+    return _hash(list(_constants(closed)), re.sub(r" at 0x[0-9a-f]+", "", str(closed.jaxpr)))
 
 
-def _inputs(plan: Plan) -> tuple[Any, ...]:
-    """The shapes of what the loss is called with, the parameters first."""
+def _constants(x: Any) -> Iterator[Any]:
+    """The constants of a traced function and of the functions within, which it hides."""
+    yield from getattr(x, "consts", ())
+    for equation in getattr(x, "eqns", ()):
+        yield from (v.val for v in equation.invars if hasattr(v, "val"))
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_function):
+            if _is_function(inner):
+                yield from _constants(inner)
 
-    def inputs(operands: Operands, id: jax.Array) -> tuple[Any, ...]:
-        trial = define(plan.program, operands, id)
-        _, args, _ = settings(operands, trial)
-        batch = batch_at(plan.program, operands, trial, id)
-        params = starting_point(plan.program, operands, trial)
-        return params, *loss_inputs(plan.program, batch, args, trial.key)
+
+def _is_function(x: Any) -> bool:
+    return hasattr(x, "eqns")
+
+
+def _inputs(plan: Plan) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """The shapes of what the loss is called with, the parameters first; and of a step's inputs."""
+    program = plan.program
+
+    def inputs(operands: Operands, id: jax.Array) -> Any:
+        trial, motion = begin(program, operands, id)
+        template = settings(operands, trial)
+        batch = batch_at(program, operands, trial, id)
+        moving = Moving(motion.params, motion.state, motion.stop_state, id)
+        of_loss = motion.params, *loss_inputs(program, batch, template[1], trial.key)
+        return of_loss, (template, batch, trial._replace(numbers=()), moving, id)
 
     id = jax.ShapeDtypeStruct((), jnp.int32)
     return jax.eval_shape(inputs, Abstract.of(plan.operands).operands(), id)
+
+
+def _step(plan: Plan) -> Any:
+    """A step of one trial, whose hyperparameters have been filled in."""
+
+    def once(template: Any, batch: Any, trial: Any, moving: Moving, t: jax.Array) -> Any:
+        operands = plan.operands._replace(template=template)
+        return step(plan.program, operands, batch, trial, moving, t, t)
+
+    return once

@@ -128,6 +128,16 @@ def _lock(file: io.FileIO, path: Path) -> None:
         pass
 
 
+def check_free(path: Path) -> None:
+    """Check that no run has the journal open.
+
+    Raises:
+        RuntimeError: if one has.
+    """
+    with path.open("a+b", buffering=0) as file:
+        _lock(file, path)
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder last, where the platform can."""
     with suppress(OSError):

@@ -39,6 +39,7 @@ class Tally(NamedTuple):
     finished: Buffer
     next_id: Buffer
     segments: Buffer
+    running: Buffer
     busy: Buffer
 
 
@@ -98,7 +99,8 @@ def advance(
         return (carry.segments < last) & busy(carry) & ~starving & room
 
     carry = jax.lax.while_loop(go_on, partial(_segment, program, operands), carry)
-    return carry, Tally(carry.finished.count, carry.next_id, carry.segments, busy(carry))
+    running = ~jnp.all(idle(carry))
+    return carry, Tally(carry.finished.count, carry.next_id, carry.segments, running, busy(carry))
 
 
 def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:

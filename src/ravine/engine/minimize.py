@@ -1,7 +1,8 @@
 """One optimization: a sweep of one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
 import jax
@@ -23,17 +24,22 @@ from ravine.spaces.sampling import spaces
 class MinimizeResult:
     """Where an optimization ended, and why.
 
-    ``value`` is the loss at ``params``; ``history`` the loss at ``history_steps``, the
-    last record being at or before the end.
+    ``value`` is the loss at ``params``; ``history`` the loss, and ``aux`` what came with it,
+    at ``history_steps``, the last record being at or before the end; ``metric_history`` the
+    metric at ``metric_steps``, ``metric`` the one at ``params``, ``None`` without one.
     """
 
     params: Any
     value: float
     best_value: float
+    metric: float | None
     steps: int
     status: Status
     history: np.ndarray = field(repr=False)
     history_steps: np.ndarray = field(repr=False)
+    aux: Any = field(repr=False)
+    metric_history: np.ndarray = field(repr=False)
+    metric_steps: np.ndarray = field(repr=False)
 
     @property
     def converged(self) -> bool:
@@ -48,12 +54,15 @@ def minimize(
     *,
     steps: int,
     stop: Stop | None = None,
-    batches: Batches | None = None,
+    batches: Batches | Iterable[Any] | None = None,
     args: Any = None,
     key: Any = 0,
+    metric: Callable[[Any], Any] | None = None,
+    metric_every: int | None = None,
     record_every: int = 1,
     has_aux: bool = False,
     stochastic: bool = False,
+    checkpoint: str | PathLike[str] | None = None,
     progress: bool = False,
 ) -> MinimizeResult:
     r"""Minimize ``loss`` from ``params`` by at most ``steps`` steps of ``optimizer``.
@@ -70,12 +79,15 @@ def minimize(
         stop: when else to stop, such as ``GradNorm(1e-6) | Diverged()``; ``Diverged()`` by
             default.
         batches: ``Batches(data)`` for the full batch, ``size=1`` for single samples,
-            ``size=n`` for mini-batches in a new order every epoch.
+            ``size=n`` for mini-batches in a new order every epoch; or any iterable of batches.
         args: a tree of further arguments of the loss.
         key: an integer seed or a JAX random key, from which everything random follows.
+        metric: ``metric(params)``, such as the loss on held-out data.
+        metric_every: evaluate it every so many steps, and at the end.
         record_every: record the loss every so many steps; 0 for no history.
-        has_aux: whether the loss returns ``(value, aux)``; the aux is dropped.
+        has_aux: whether the loss returns ``(value, aux)``; the aux is recorded with the loss.
         stochastic: whether the loss takes a random key, a new one each step.
+        checkpoint: a folder in which to save how far it is; the same call goes on from there.
         progress: whether to show a progress bar.
 
     Raises:
@@ -106,16 +118,21 @@ def minimize(
     result = sweep(
         loss, params, optimizer,
         trials=1, steps=steps, stop=stop, batches=batches, args=args, key=key, workers=1,
-        keep="all", record_every=record_every, has_aux=has_aux, stochastic=stochastic,
-        progress=progress,
+        metric=metric, metric_every=metric_every, keep="all", record_every=record_every,
+        has_aux=has_aux, stochastic=stochastic, checkpoint=checkpoint, progress=progress,
     )  # fmt: skip
     recorded = int(np.sum(result.history_steps <= result.steps[0]))
+    measured = int(np.sum(result.metric_steps <= result.steps[0]))
     return MinimizeResult(
         params=jax.tree.map(lambda x: jnp.asarray(x[0]), result.params),
         value=float(result.values[0]),
         best_value=float(result.best_values[0]),
+        metric=None if result.metrics is None else float(result.metrics[0]),
         steps=int(result.steps[0]),
         status=result.status[0],
         history=result.history[0, :recorded],
         history_steps=result.history_steps[:recorded],
+        aux=jax.tree.map(lambda x: x[0, :recorded], result.aux),
+        metric_history=result.metric_history[0, :measured],
+        metric_steps=result.metric_steps[:measured],
     )

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.core.types import Transform
-from ravine.engine.batches import Batches, Data
+from ravine.engine.batches import Batches, Data, Feed
 from ravine.engine.door import (
     check_args,
     check_count,
@@ -23,6 +23,7 @@ from ravine.engine.door import (
 from ravine.engine.loss import check_loss
 from ravine.engine.prune import Pruner
 from ravine.engine.stop import Diverged, Stop
+from ravine.engine.stream import Stream
 from ravine.engine.trial import Operands, Program, Starts, numbers, order_keys
 from ravine.spaces.qmc import unit_points
 from ravine.spaces.sampling import canonical, grid_size, spaces
@@ -51,7 +52,7 @@ def plan(
     trials: int | None,
     steps: int,
     stop: Stop,
-    batches: Batches | None,
+    batches: Batches | Stream | None,
     args: Any,
     key: Any,
     seeds: Any,
@@ -76,22 +77,30 @@ def plan(
     if record_every is None:
         record_every = max(1, steps // min(100, max(1, _MOST_RECORDS // total)))
     every = check_count("record_every", record_every, 0)
+    streamed = isinstance(batches, Stream)
     if lanes is None:
-        lanes = min(_LANES, -(-total // workers))
+        lanes = total if streamed else min(_LANES, -(-total // workers))
     lanes = check_count("lanes", lanes)
     settings = (canonical(optimizer, one_float=True), canonical(args))
     template = (*settings, canonical(stop, one_float=True))
     root = check_key(key)
     check_prune(prune)
-    if metric is None:
-        metric_every = 0
-    elif metric_every is None:
-        metric_every = prune.interval if prune else max(1, steps // 20)
+    metric_every = _metric_every(metric, metric_every, prune, steps)
+    segment = segment_length(steps, gcd(metric_every, prune.interval if prune else 0))
+    order_seeds, order, feed = jnp.asarray(seeds or [0], jnp.int32), None, None
+    if isinstance(batches, Stream):
+        _check_stream(batches, lanes, total)
+        segment = max(k for k in range(1, min(segment, batches.longest) + 1) if segment % k == 0)
+        data, feed = batches.blank(segment), Feed("stream", 0, 0)
+    elif batches is not None:
+        order = batches.order(order_keys(root, order_seeds), steps + 1)
+        data, feed = batches.data, batches.feed
     else:
-        check_count("metric_every", metric_every)
-    feed = None if batches is None else batches.feed
-    order_seeds = jnp.asarray(seeds or [0], jnp.int32)
-    order = None if batches is None else batches.order(order_keys(root, order_seeds), steps + 1)
+        data = None
+    together = feed is not None and (
+        feed.kind == "stream"
+        or (feed.kind == "shared" and not seeds and isinstance(stop, Diverged) and prune is None)
+    )
     program = Program(
         loss=loss,
         init=make,
@@ -101,20 +110,16 @@ def plan(
         lanes=lanes,
         room=_room(lanes, steps // every + 1 if every else 0, keep),
         steps=steps,
-        segment=segment_length(steps, gcd(metric_every, prune.interval if prune else 0)),
+        segment=segment,
         every=every,
         keep=keep if keep is None else min(keep, total),
         feed=feed,
-        in_step=(
-            (feed is not None and feed.kind == "shared")
-            and not seeds and isinstance(stop, Diverged) and prune is None
-        ),
+        in_step=together,
         metric=metric,
         metric_every=metric_every,
         prune=prune,
-    )  # fmt: skip
-    data = Data(batches and batches.data, order)
-    operands = Operands(template, start, root, order_seeds, None, data)
+    )
+    operands = Operands(template, start, root, order_seeds, None, Data(data, order))
     check_traceable(operands)
     paired = isinstance(start, Starts)
     unit = unit_points(sampler, template, configs, _seed_of(root), paired=paired)
@@ -170,6 +175,25 @@ def _room(lanes: int, records: int, keep: int | None) -> int:
     if keep is None:
         return 2 * lanes
     return max(lanes, min(16 * lanes, 2**22 // max(records, 1)))
+
+
+def _metric_every(metric: Any, every: Any, prune: Pruner | None, steps: int) -> int:
+    """How often the metric is evaluated; 0 without one."""
+    if metric is None:
+        return 0
+    if every is not None:
+        return check_count("metric_every", every)
+    return prune.interval if prune else max(1, steps // 20)
+
+
+def _check_stream(stream: Stream, lanes: int, trials: int) -> None:
+    """Check that an iterator, which can be used once, need not be used again."""
+    if stream.once and trials > lanes:
+        raise ValueError(
+            f"batches is an iterator, which can be gone through once, and {trials} trials in "
+            f"{lanes} lanes need it several times. Give lanes={trials}, or something that begins "
+            "anew: a list, a DataLoader."
+        )
 
 
 def _seed_of(key: Any) -> int:

@@ -1,31 +1,24 @@
 """Many optimizations at once."""
 
-import os
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from os import PathLike
 from time import perf_counter
 from typing import Any, Literal
 
 import jax
-import numpy as np
 
 from ravine.core.types import Transform
 from ravine.engine.batches import Batches
-from ravine.engine.checkpoint import Store
+from ravine.engine.checkpoint import stores
+from ravine.engine.collect import collect
 from ravine.engine.door import check_batches, check_count, check_flag, check_optimizer, check_stop
-from ravine.engine.identity import check_identity, identity
-from ravine.engine.lanes import empty
-from ravine.engine.ledger import Ledger
-from ravine.engine.plan import Plan, numbers_of, plan
+from ravine.engine.plan import Plan, plan
 from ravine.engine.prune import Pruner
-from ravine.engine.readout import Kept, Rows
 from ravine.engine.result import SweepResult
-from ravine.engine.status import STATUSES, Status
 from ravine.engine.stop import Stop
+from ravine.engine.stream import DataError, Stream, check_stream
 from ravine.engine.watch import watching
 from ravine.engine.workers import Group, places, run
 
@@ -38,7 +31,7 @@ def sweep(
     trials: int | None = None,
     steps: int,
     stop: Stop | None = None,
-    batches: Batches | None = None,
+    batches: Batches | Iterable[Any] | None = None,
     args: Any = None,
     key: Any = 0,
     seeds: Any = None,
@@ -52,7 +45,7 @@ def sweep(
     record_every: int | None = None,
     has_aux: bool = False,
     stochastic: bool = False,
-    checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint: str | PathLike[str] | None = None,
     progress: bool = False,
 ) -> SweepResult:
     r"""Run many optimizations side by side, in lanes that are refilled as trials end.
@@ -74,7 +67,8 @@ def sweep(
             Point ``i`` of the grids belongs to trial ``i`` modulo their number.
         steps: at most so many steps a trial.
         stop: when else to stop; ``Diverged()`` by default. Tests compose with ``|`` and ``&``.
-        batches: the data, ``Batches((x, y), size=128)``.
+        batches: the data, ``Batches((x, y), size=128)``; or any iterable of batches, such as
+            a ``DataLoader``, whose batches all lanes of one worker share.
         args: a tree of further arguments, which may hold spaces.
         key: an integer seed or a JAX random key, from which everything random follows.
         seeds: repeat every configuration with so many seeds, or with the seeds listed. A
@@ -126,48 +120,48 @@ def sweep(
     optimizers = _named(optimizer)
     kept = _keep_count(keep)
     check_flag("progress", progress)
-    lay_out = partial(
-        plan, loss, init,
-        trials=trials, steps=steps, stop=check_stop(stop), batches=check_batches(batches),
-        args=args, key=key, seeds=seeds, lanes=lanes, metric=metric,
-        metric_every=metric_every, prune=prune, sampler=sampler, keep=kept,
-        record_every=record_every, has_aux=has_aux, stochastic=stochastic,
-    )  # fmt: skip
+    data = check_batches(batches)
+    stream = data if isinstance(data, Stream) else None
+    if stream is not None:
+        check_stream(stream, len(optimizers), checkpoint)
     if workers is not None:
         check_count("workers", workers)
-    devices = places(workers)
-    plans = {name: lay_out(optimizer=opt, workers=len(devices)) for name, opt in optimizers.items()}
+    devices = places(workers if stream is None else 1)
+    lay_out = partial(
+        plan, loss, init,
+        trials=trials, steps=steps, stop=check_stop(stop), batches=data, args=args, key=key,
+        seeds=seeds, lanes=lanes, workers=len(devices), metric=metric, metric_every=metric_every,
+        prune=prune, sampler=sampler, keep=kept, record_every=record_every, has_aux=has_aux,
+        stochastic=stochastic,
+    )  # fmt: skip
+    plans = {name: lay_out(optimizer=opt) for name, opt in optimizers.items()}
     devices = devices[: sum(-(-p.trials // p.program.lanes) for p in plans.values())]
-    with _stores(checkpoint, plans, sampler) as stores:
+    with stores(checkpoint, plans, sampler) as on_disk:
         groups = {
-            name: Group(p.program, p.operands, range(p.trials), len(devices), stores.get(name))
+            name: Group(
+                p.program, p.operands, range(p.trials), len(devices),
+                on_disk.get(name), stream,
+            )
             for name, p in plans.items()
-        }
-        ledgers = {name: group.ledger for name, group in groups.items()}
-        with watching(list(ledgers.values()), progress, "sweep") as show:
-            complete = run(list(groups.values()), devices, show)
-    info = {"seconds": perf_counter() - began, "complete": complete, "workers": len(devices)}
-    again = partial(_again, list(plans.values()), devices[:1])
-    return _collect(optimizers, plans, ledgers, kept, info, again)
+        }  # fmt: skip
 
+        def results(complete: bool) -> SweepResult:
+            info = {
+                "seconds": perf_counter() - began,
+                "compile_seconds": sum(g.compile_seconds for g in groups.values()),
+                "workers": len(devices),
+                "complete": complete,
+            }
+            again = partial(_again, list(plans.values()), devices[:1])
+            return collect(optimizers, plans, groups, kept, info, again)
 
-@contextmanager
-def _stores(folder: Any, plans: dict[str, Plan], sampler: str) -> Iterator[dict[str, Store]]:
-    """The places on disk of the groups, if there is a folder; a warning if saving failed."""
-    stores: dict[str, Store] = {}
-    if folder is not None:
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        check_identity(folder, {name: identity(p, sampler) for name, p in plans.items()})
-    try:
-        for i, (name, p) in enumerate(plans.items() if folder else ()):
-            stores[name] = Store(folder, f"trials-{i}", empty(p.program, p.operands))
-        yield stores
-    finally:
-        for store in stores.values():
-            store.close()
-    for problem in {store.problem for store in stores.values()} - {None}:
-        warnings.warn(f"the checkpoint is not complete: {problem}", RuntimeWarning, stacklevel=3)
+        ledgers = [group.ledger for group in groups.values()]
+        try:
+            with watching(ledgers, progress, "sweep") as show:
+                return results(run(list(groups.values()), devices, show))
+        except DataError as error:
+            error.results = results(False)
+            raise
 
 
 def _again(plans: list[Plan], devices: list[jax.Device], id: int, steps: int) -> tuple[Any, Any]:
@@ -202,87 +196,3 @@ def _keep_count(keep: Any) -> int | None:
     if keep not in ("best", "all"):
         raise ValueError(f'keep must be "best", "all" or a number of trials, got {keep!r}.')
     return 1 if keep == "best" else None
-
-
-def _collect(
-    optimizers: dict[str, Transform],
-    plans: dict[str, Plan],
-    ledgers: dict[str, Ledger],
-    kept: int | None,
-    info: dict[str, Any],
-    again: Callable[[int, int], tuple[Any, Any]],
-) -> SweepResult:
-    """Join the groups, one after the other, into arrays indexed by trial."""
-    sizes = [p.trials for p in plans.values()]
-    names = np.repeat(np.array(list(plans), dtype=object), sizes)
-    offsets = np.cumsum([0, *sizes])[:-1]
-    # The parameters are not joined: optimizers may be few and networks large.
-    rows: Rows = jax.tree.map(
-        lambda *xs: np.concatenate(xs), *(x.rows._replace(params=None) for x in ledgers.values())
-    )
-    program = next(iter(plans.values())).program
-    executed = sum(x.executed for x in ledgers.values())
-    # A trial of T steps takes T + 1 evaluations; one that is still running has taken T.
-    useful = float(np.sum(rows.steps + (rows.status != Status.RUNNING.code)))
-    held = _held([x.held for x in ledgers.values()], offsets, kept)
-    return SweepResult(
-        values=rows.values,
-        best_values=rows.best_values,
-        metrics=None if program.metric is None else rows.metric,
-        steps=rows.steps,
-        status=np.array(STATUSES, dtype=object)[rows.status],
-        names=names,
-        hyperparameters=_columns(plans, names),
-        seeds=_seed_column(plans, rows.ids) if program.seeds else None,
-        history=rows.history.values,
-        history_steps=np.arange(rows.history.values.shape[1]) * program.every,
-        aux=rows.history.aux,
-        metric_history=rows.history.metrics,
-        metric_steps=np.arange(1, rows.history.metrics.shape[1] + 1) * program.metric_every,
-        placement={
-            "worker": np.concatenate([x.workers for x in ledgers.values()]),
-            "lane": rows.lane,
-            "first": rows.begun,
-            "last": rows.until,
-        },
-        kept_ids=held.ids,
-        params=held.params,
-        templates=dict(optimizers),
-        swept={name: p.names for name, p in plans.items()},
-        info=info | {
-            "lanes": program.lanes,
-            "occupancy": useful / max(executed, 1),
-        },
-        again=again,
-    )  # fmt: skip
-
-
-def _columns(plans: dict[str, Plan], names: np.ndarray) -> dict[str, np.ndarray]:
-    """The swept numbers of all trials by readable name; NaN where an optimizer has none."""
-    columns: dict[str, np.ndarray] = {}
-    for name, group in plans.items():
-        for column, numbers in zip(group.names, numbers_of(group), strict=True):
-            if len(plans) == 1:
-                columns[column] = numbers
-                continue
-            blank = np.full(len(names), np.nan, np.float16)
-            full = columns.get(column, blank)
-            full = full.astype(np.result_type(full.dtype, numbers.dtype))
-            full[names == name] = numbers
-            columns[column] = full
-    return columns
-
-
-def _seed_column(plans: dict[str, Plan], config: np.ndarray) -> np.ndarray:
-    seeds = np.asarray(next(iter(plans.values())).operands.seeds)
-    return seeds[config % len(seeds)]
-
-
-def _held(groups: list[Kept], offsets: np.ndarray, kept: int | None) -> Kept:
-    """Whose parameters the groups hold, cut to the best of all."""
-    moved = [g._replace(ids=g.ids + o) for g, o in zip(groups, offsets, strict=True)]
-    joined: Kept = jax.tree.map(lambda *xs: np.concatenate(xs), *moved)
-    if kept is None:
-        return joined
-    order = np.lexsort((joined.ids, joined.values))[:kept]
-    return Kept(*jax.tree.map(lambda x: x[order], joined))

@@ -6,7 +6,7 @@ which most is left; so all are busy until the last queue is empty.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from functools import partial
@@ -18,6 +18,7 @@ import jax
 import numpy as np
 
 from ravine.core.numerics import same_precision
+from ravine.engine.batches import Data
 from ravine.engine.checkpoint import Store
 from ravine.engine.executable import Executable, executable
 from ravine.engine.lane import RUNNING
@@ -25,6 +26,7 @@ from ravine.engine.lanes import Carry, empty
 from ravine.engine.ledger import Ledger
 from ravine.engine.queue import Queue, ranges
 from ravine.engine.readout import Rows
+from ravine.engine.stream import Stream
 from ravine.engine.trial import Operands, Program
 
 _PERIOD = 0.25
@@ -43,11 +45,14 @@ class Group:
         ids: range,
         workers: int,
         store: Store | None = None,
+        stream: Stream | None = None,
     ) -> None:
-        self.program, self.operands, self.store = program, operands, store
+        self.program, self.operands = program, operands
+        self.store, self.stream = store, stream
         self.ledger = Ledger(program, ids, empty(program, operands))
         self.executables: dict[jax.Device, Executable] = {}
         self.started = False
+        self.compile_seconds = 0.0
         self.left: list[Carry] = []
         """Lanes that an earlier run left, with trials in them, for a worker to go on with."""
         if store is not None:
@@ -133,7 +138,9 @@ def run(groups: Sequence[Group], devices: Sequence[jax.Device], show: Callable[[
             futures.append(pool.submit(_work, crew, i, device, same_precision()))
         for group in groups:
             for device in dict.fromkeys(devices):
+                began = perf_counter()
                 made = executable(group.program, group.operands, device)
+                group.compile_seconds += perf_counter() - began
                 crew.ready(group, device, made)
         while wait(futures, timeout=_PERIOD, return_when=FIRST_EXCEPTION).not_done:
             show()
@@ -164,7 +171,8 @@ def _work(
 
 def _drive(stop: Event, group: Group, worker: int, device: jax.Device) -> None:
     """Advance a set of lanes until the group's queue is empty and the lanes are idle."""
-    advance = group.executables[device].get()
+    advance, seconds = group.executables[device].get()
+    group.compile_seconds += seconds
     try:
         carry = group.left.pop()
     except IndexError:
@@ -173,7 +181,8 @@ def _drive(stop: Event, group: Group, worker: int, device: jax.Device) -> None:
     operands, carry = jax.device_put((group.operands, carry), device)
     next_id = end_id = 0
     carry = carry._replace(next_id=np.int32(0), end_id=np.int32(0))
-    segments, busy, first = 1, True, done
+    segments, busy, running, first = 1, True, False, done
+    chunks: Iterator[Any] = iter(())
     unsaved: list[Rows] = []
     clock, cost = perf_counter(), 0.0
     while not stop.is_set():
@@ -182,10 +191,15 @@ def _drive(stop: Event, group: Group, worker: int, device: jax.Device) -> None:
             carry = carry._replace(next_id=np.int32(next_id), end_id=np.int32(end_id))
         elif not busy:
             break
+        if group.stream is not None:
+            if not running:
+                chunks = group.stream.chunks(group.program.segment, group.program.steps + 1)
+            data = jax.device_put(next(chunks), device)
+            operands, segments = operands._replace(data=Data(data, None)), 1
         began, before = perf_counter(), done
         more = np.bool_(group.queue.waiting > 0)
         carry, pending = advance(operands, carry, np.int32(segments), more)
-        count, next_id, done, busy = (x.item() for x in jax.device_get(pending))
+        count, next_id, done, running, busy = (x.item() for x in jax.device_get(pending))
         if count:
             rows = jax.tree.map(partial(_first, count), carry.finished.rows)
             group.ledger.add(rows, worker)

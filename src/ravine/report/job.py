@@ -51,7 +51,7 @@ class Job:
             head += f" on batches of {batches.size or batches.examples}"
         if self.arguments["prune"] is not None:
             judged = "loss" if self.arguments["metric"] is None else "validation loss"
-            head += f", given up by {show(self.arguments['prune'])} of the {judged}"
+            head += f", pruned by {show(self.arguments['prune'])} on the {judged}"
         width = max(map(len, self.sizes))
         counts = max(len(str(n)) for n in self.sizes.values())
         lines = [

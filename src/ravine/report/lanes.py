@@ -91,8 +91,8 @@ def lanes(results: SweepResult, ax: Any = None) -> Any:
             )
             ax.add_collection(bars)
     corners = np.array([(0, f.end, f.top, f.bottom) for f in frames], float).reshape(-1, 4)
-    outlines = {"facecolors": "none", "edgecolors": "0.6", "linewidths": 0.6, "clip_on": False}
-    ax.add_collection(PolyCollection(_boxes(*corners.T), **outlines))
+    thin: dict[str, Any] = {"facecolors": "none", "edgecolors": "0.6", "linewidths": 0.6}
+    ax.add_collection(PolyCollection(_boxes(*corners.T), clip_on=False, **thin))
     _label(ax, results, frames)
     return ax
 
@@ -134,7 +134,7 @@ def _extent(frames: list[Block]) -> tuple[float, float]:
     return max((f.end for f in frames), default=1), frames[-1].bottom if frames else 1.0
 
 
-def _boxes(left: Any, right: Any, top: Any, bottom: Any) -> np.ndarray:
+def _boxes(left: Any, right: Any, top: Any, bottom: Any) -> Any:
     """The corners of rectangles, (n, 4, 2)."""
     across, down = (left, right, right, left), (top, top, bottom, bottom)
     return np.stack([np.stack(across, axis=1), np.stack(down, axis=1)], axis=2)

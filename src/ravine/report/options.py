@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-
 SAMPLERS = ("random", "sobol", "latin")
 PRUNERS = ("halving", "hyperband", "median")
 

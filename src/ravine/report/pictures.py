@@ -44,9 +44,9 @@ def rate_picture(path: Path, results: SweepResult, x: str, y: Any, label: str, t
         ax = figure.subplots()
         learning_rate(results, y=y, x=x, ax=ax)
         ax.set_ylabel(label)
-        names = optimizers_of(results)
+        entries = len(ax.get_legend_handles_labels()[1])
         # Below the axes a legend covers nothing, whatever the data look like.
-        below = {"ncols": min(len(names), 4), "fontsize": "small", "columnspacing": 2.5}
+        below = {"ncols": min(entries, 4), "fontsize": "small", "columnspacing": 2.5}
         figure.legend(loc="outside lower center", **below)
         figure.suptitle(title, fontsize="large")
         _save(figure, path)
@@ -101,7 +101,7 @@ def lanes_picture(path: Path, results: SweepResult, title: str) -> None:
     """Write a picture of the lanes, the higher the more of them there are."""
     frames = blocks(results)
     rows, labels = (frames[-1].bottom, len(frames)) if frames else (0.0, 0)
-    height = min(max(1.2 + 0.02 * rows, 1.2 + 0.2 * labels, 2.6), 9.0)
+    height = min(max(1.2 + 0.012 * rows, 1.2 + 0.2 * labels, 2.6), 9.0)
     with _figure((7.4, height)) as figure:
         lanes(results, figure.subplots())
         figure.suptitle(title, fontsize="large")
