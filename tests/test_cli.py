@@ -17,6 +17,8 @@ from ravine.report import job as jobs
 from ravine.report.choose import choose, hyperparameters, registry
 from ravine.report.find import find
 from ravine.report.folder import OWN, open_folder
+from ravine.report.options import PRUNERS, SAMPLERS
+from ravine.report.prepare import _prune_after
 
 pytest.importorskip("matplotlib")
 
@@ -88,7 +90,7 @@ def refused(capsys, *argv, status=2):
 def test_a_sweep_writes_its_folder(swept):
     folder, _ = swept
     assert sorted(p.name for p in folder.iterdir()) == sorted(set(OWN) - {"hyperparameter.png"})
-    for name in ("learning_rate.png", "curves.png"):
+    for name in ("learning_rate.png", "curves.png", "lanes.png"):
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
         assert 5_000 < (folder / name).stat().st_size < 300_000
 
@@ -222,6 +224,74 @@ def test_stopping_options(capsys):
     assert 1e4 < float(rows[1]["value"]) < 1e8
 
 
+@pytest.mark.parametrize("how", sorted(PRUNERS))
+def test_trials_that_fall_behind_are_pruned(capsys, how):
+    argv = ["sweep", "booth", "--optimizers", "sgd", "--trials", "24", "--steps", "40"]
+    argv += ["--set", "learning_rate=loguniform(1e-9,0.05)", "--lanes", "4", "--prune", how]
+    assert main([*argv, "--prune-after", "4", "-o", "out"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("booth: 24 trials of 40 steps, pruned by ")
+    assert lines[0].endswith(" on the loss")
+    rows = rows_of("out")
+    assert "metric" not in rows[0]
+    given_up = [row for row in rows if row["status"] == "pruned"]
+    assert lines[-2].startswith("24 trials in")
+    assert lines[-2].endswith(f"; 0 diverged, {len(given_up)} pruned.")
+    assert 4 <= len(given_up) < 24
+    assert {int(row["steps"]) % 4 for row in given_up} == {0}
+    assert {int(row["steps"]) for row in rows if row not in given_up} == {40}
+    assert {p.name for p in Path("out").iterdir()} >= {"lanes.png", "learning_rate.png"}
+
+
+def test_the_validation_loss_is_what_pruning_goes_by(capsys, monkeypatch):
+    calls = []
+
+    def sweep(*args, **kwargs):
+        calls.append(kwargs)
+        return rv.sweep(*args, **kwargs)
+
+    monkeypatch.setattr(jobs, "sweep", sweep)
+    Path("mine.py").write_text(USER)
+    argv = ["sweep", "mine.py:line", "--optimizers", "sgd", "--batch-size", "full", "--trials", "8"]
+    argv += ["--set", "learning_rate=grid(1e-5,1e-3,0.01,0.1)", "--steps", "9", "--workers", "1"]
+    assert main([*argv, "-o", "all", "--no-pictures"]) == 0
+    assert main([*argv, "-o", "some", "--keep", "all", "--prune", "halving"]) == 0
+    assert calls[0]["metric"] is calls[0]["prune"] is None
+    assert callable(calls[1]["metric"])
+    assert calls[1]["prune"] == rv.SuccessiveHalving(min_steps=1)
+    assert "on the validation loss" in capsys.readouterr().out
+    # The table is as it was; what is in it is still true of each trial's last parameters.
+    assert list(rows_of("some")[0]) == list(rows_of("all")[0])
+    validation_loss = find("mine.py:line").metrics["validation_loss"]
+    for row, trial in zip(rows_of("some"), rv.load("some/results.npz"), strict=True):
+        told = float(row["validation_loss"])
+        assert told == pytest.approx(float(validation_loss(trial.params)), rel=1e-5)
+    assert {row["status"] for row in rows_of("some")} == {"pruned", "max_steps"}
+    assert {row["status"] for row in rows_of("all")} == {"max_steps"}
+
+
+def test_samplers_and_workers(capsys):
+    drawn = {}
+    argv = ["sweep", "booth", "--optimizers", "sgd", "--trials", "8", "--steps", "3"]
+    for sampler in SAMPLERS:
+        how = ["--sampler", sampler, "--workers", "2", "--lanes", "2"]
+        assert main([*argv, *how, "-o", sampler, "--no-pictures"]) == 0
+        drawn[sampler] = [row["learning_rate"] for row in rows_of(sampler)]
+        assert rv.load(f"{sampler}/results.npz").info["workers"] == 2
+    assert len({tuple(rates) for rates in drawn.values()}) == len(SAMPLERS)
+    # One in each eighth of the range, on a logarithmic scale.
+    for sampler in ("latin", "sobol"):
+        place = (np.log10(np.array(drawn[sampler], float)) + 4) / 5 * 8
+        assert sorted(place.astype(int)) == list(range(8))
+
+
+@pytest.mark.parametrize("steps", [1, 2, 26, 27, 28, 200, 1000, 5000, 10_000, 10**6])
+def test_pruning_begins_early_and_its_last_look_is_worth_it(steps):
+    (rungs,) = rv.SuccessiveHalving(min_steps=_prune_after(steps)).rungs(steps)
+    assert len(rungs) == 3 or steps < 10
+    assert all(rung <= 2 / 3 * steps for rung in rungs)
+
+
 # Ctrl-C.
 
 
@@ -286,6 +356,13 @@ def test_a_closed_pipe_spares_the_files(capsys, monkeypatch):
         (["sweep", "booth", "--seed", "-1"], "is not in [0,"),
         (["sweep", "booth", "--seeds", "1,1"], "twice"),
         (["sweep", "booth", "--lanes", "0"], "is not in [1,"),
+        (["sweep", "booth", "--workers", "0"], "is not in [1,"),
+        (["sweep", "booth", "--sampler", "halton"], "invalid choice: 'halton'"),
+        (["sweep", "booth", "--prune", "third"], "invalid choice: 'third'"),
+        (["sweep", "booth", "--prune", "median", "--prune-after", "0"], "is not in [1,"),
+        (["sweep", "booth", "--prune", "median", "--prune-after", "x"], "no whole number"),
+        (["sweep", "booth", "--prune-after", "3"], "say how with --prune"),
+        (["sweep", "booth", "--prune", "halving", "--prune-after", "1000"], "end at 1000 steps"),
         (["sweep", "booth", "--keep", "some"], "no whole number"),
         (["sweep", "booth", "--target", "nan"], "NaN"),
         (["sweep", "booth", "--target", "low"], "no number"),
@@ -393,6 +470,7 @@ WORDS = [
     "--diverged-above", "sgd,adam", "a=adam,b=sgd", "adam,,", "learning_rate=0.1", "b1=0.5,1",
     "adam.b1=uniform(0,1)", "momentum=none", "eps=loggrid(1e-9,1e-3,3)", "nesterov=true", "=", "",
     "0", "1", "-1", "3", "1e9", "1e999", "nan", "full", "all", "\0", "\udcff", "é\n\t", "(" * 300,
+    "--prune", "halving", "--prune-after", "--sampler", "sobol", "--workers",
     "--", "-", "a/b", ".", "/", "x" * 300, "n=None", "weight_decay=choice()", "%s", "{}",
 ]  # fmt: skip
 

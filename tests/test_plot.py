@@ -164,6 +164,57 @@ def test_wrong_lengths_are_refused(results, ax):
         rv.plot.learning_rate(results, y=[1.0, 2.0, 3.0], ax=ax)
 
 
+def pruned(results, ids):
+    """``results`` with some trials given up after 4 steps, and nothing diverged."""
+    status = results.status[-1:].repeat(len(results))
+    status[ids] = rv.Status.PRUNED
+    steps = np.full(len(results), STEPS)
+    steps[ids] = 4
+    history = np.tile(np.geomspace(1.0, 0.1, results.history.shape[1]), (len(results), 1))
+    history[np.ix_(ids, results.history_steps > 4)] = np.nan
+    values = np.linspace(0.1, 0.9, len(results))
+    return replace(results, status=status, steps=steps, history=history, values=values)
+
+
+def test_pruned_trials_are_hollow(results, ax):
+    rv.plot.learning_rate(pruned(results, [1, 2, 14]), ax=ax)
+    draw(ax)
+    assert not ax.texts, "nothing diverged"
+    hollow = [c for c in ax.collections if len(c.get_offsets()) and not len(c.get_facecolor())]
+    assert [len(c.get_offsets()) for c in hollow] == [2, 1]
+    heights = np.concatenate([c.get_offsets()[:, 1] for c in hollow])
+    np.testing.assert_allclose(heights, np.linspace(0.1, 0.9, 24)[[1, 2, 14]])
+    assert len(points(ax)) == len(results) + 2
+    assert ax.get_legend_handles_labels()[1][-1] == "pruned"
+    # Each is outlined in its optimizer's colour, with its optimizer's marker.
+    handles = ax.get_legend_handles_labels()[0]
+    for drawn, handle in zip(hollow, handles, strict=False):
+        np.testing.assert_allclose(drawn.get_edgecolor()[0, :3], handle.get_facecolor()[0, :3])
+
+
+def test_seeds_that_were_pruned_leave_the_median_to_the_others(ax):
+    rates = rv.Grid([0.1, 0.2])
+    results = rv.sweep(bowl, lambda key: jnp.ones(2), rv.SGD(rates), steps=STEPS, seeds=4, lanes=4)
+    status = results.status.copy()
+    status[[0, 4, 5, 6, 7]] = rv.Status.PRUNED
+    values = np.arange(1.0, 9.0)
+    rv.plot.learning_rate(replace(results, status=status, values=values), ax=ax)
+    np.testing.assert_allclose(points(ax)[:2, 1], [3.0, 6.5])
+    hollow = [c for c in ax.collections if isinstance(c, PathCollection)][1]
+    assert not len(hollow.get_facecolor())
+
+
+def test_a_pruned_curve_ends_in_a_ring(results, ax):
+    rv.plot.curves(pruned(results, [1, 2, 14]), colorbar=False, ax=ax)
+    (lines,) = [c for c in ax.collections if isinstance(c, LineCollection)]
+    ends = np.array([s[-1] for s in lines.get_segments()])
+    crosses, rings = ax.collections[1:]
+    assert len(crosses.get_offsets()) == 0
+    np.testing.assert_allclose(rings.get_offsets(), ends[ends[:, 0] == 4])
+    assert len(rings.get_offsets()) == 3
+    assert not len(rings.get_facecolor())
+
+
 def test_seeds_show_their_median_and_their_spread(ax):
     rates = rv.Grid([0.1, 0.2, 0.3])
 

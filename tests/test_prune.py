@@ -34,7 +34,7 @@ class Plain:
         ]
 
     def passes(self, others, score):
-        place = sum(other < score for other in others)
+        place = np.sum(np.asarray(others) < score)
         if isinstance(self.pruner, MedianPruning):
             return len(others) < self.pruner.min_trials or place <= len(others) / 2
         return place < max(len(others) // self.pruner.eta, 1)
@@ -69,38 +69,30 @@ class TestJudge:
             assert cut.tolist() == plain.judge(ids, steps, scores, alive)
             cut_in_all += int(cut.sum())
         assert 0 < cut_in_all < 24 * groups
-        for (bracket, step), scores in plain.seen.items():
-            place = pruner.rungs(last)[bracket].index(step)
-            assert rungs.seen[bracket, place] == len(scores)
-        most = max(map(len, plain.seen.values()))
-        assert (most > 1024) == (groups == 90)
+        assert np.sum(rungs.seen) == sum(map(len, plain.seen.values()))
+        assert (max(map(len, plain.seen.values())) > 1024) == (groups == 90)
 
     def test_nobody_is_due(self):
-        pruner = SuccessiveHalving(min_steps=2)
         ids, scores = jnp.arange(3), jnp.asarray([1.0, 2.0, 3.0])
-        for steps, alive in [([2, 2, 6], [False] * 3), ([0, 1, 3], [True] * 3)]:
-            before = pruner.init(9)
-            after, cut = judge(
-                pruner, before, 9, ids, np.int32(steps), scores, np.asarray(alive)
-            )  # fmt: skip
+        for least, steps, alive in [
+            (2, [2, 2, 6], False),
+            (2, [0, 1, 3], True),
+            (9, [9] * 3, True),
+        ]:
+            pruner = SuccessiveHalving(min_steps=least)
+            before, alive = pruner.init(9), np.full(3, alive)
+            after, cut = judge(pruner, before, 9, ids, np.int32(steps), scores, alive)
             assert not cut.any()
             for x, y in zip(before, after, strict=True):
                 np.testing.assert_array_equal(x, y)
-
-    def test_without_a_rung_nobody_is_ever_due(self):
-        pruner = SuccessiveHalving(min_steps=9)
-        steps, scores = jnp.full(2, 9, jnp.int32), jnp.asarray([1.0, 2.0])
-        _, cut = judge(pruner, pruner.init(9), 9, jnp.arange(2), steps, scores, steps > 0)
-        assert not cut.any()
 
     def test_no_number_is_worst_and_the_first_one_always_passes(self):
         pruner = SuccessiveHalving(eta=2)
         steps = jnp.ones(4, jnp.int32)
         scores = jnp.asarray([np.nan, 5.0, np.inf, 4.0])
-        rungs, cut = judge(pruner, pruner.init(9), 9, jnp.arange(4), steps, scores, steps > 0)
+        _, cut = judge(pruner, pruner.init(9), 9, jnp.arange(4), steps, scores, steps > 0)
         assert cut.tolist() == [True, False, True, False]
-        only = jnp.arange(4) == 0
-        _, cut = judge(pruner, pruner.init(9), 9, jnp.arange(4), steps, scores, only)
+        _, cut = judge(pruner, pruner.init(9), 9, jnp.arange(4), steps, scores, jnp.arange(4) < 1)
         assert not cut.any()
 
 
@@ -108,18 +100,14 @@ class TestJudge:
     ("pruner", "steps", "want"),
     [
         (SuccessiveHalving(eta=2), 8, ((1, 2, 4),)),
-        (SuccessiveHalving(eta=2), 9, ((1, 2, 4, 8),)),
         (SuccessiveHalving(eta=3, min_steps=100), 101, ((100,),)),
         (SuccessiveHalving(eta=3, min_steps=100), 100, ((),)),
-        (SuccessiveHalving(eta=3, min_steps=100), 7, ((),)),
         (SuccessiveHalving(eta=4, min_steps=2), 33, ((2, 8, 32),)),
-        (SuccessiveHalving(eta=4, min_steps=2), 32, ((2, 8),)),
         (SuccessiveHalving(), 0, ((),)),
         (Hyperband(eta=2), 4, ((1, 2), (2,), ())),
         (Hyperband(eta=4, min_steps=10), 10, ((),)),
         (MedianPruning(every=3), 10, ((3, 6, 9),)),
         (MedianPruning(every=3, min_steps=6), 9, ((6,),)),
-        (MedianPruning(every=3), 3, ((),)),
     ],
     ids=repr,
 )
@@ -171,7 +159,8 @@ def replayed(out, pruner):
         for _, group in sorted(arrivals.items()):
             _, ids, steps = (np.array(x) for x in zip(*sorted(group), strict=True))
             if out.metrics is None:
-                scores = [out.history[i, t - length : t].mean() for i, t in zip(ids, steps, strict=True)]
+                last = steps[:, None] - 1 - np.arange(length)
+                scores = out.history[ids[:, None], last].mean(axis=1)
             else:
                 scores = out.metric_history[ids, steps // length - 1]
             cut[ids] |= rule.judge(ids, steps, scores, [True] * len(ids))
@@ -184,17 +173,14 @@ def check(out, whole, pruner):
     np.testing.assert_array_equal(cut, replayed(out, pruner))
     for i in range(len(out)):
         if cut[i]:
-            brackets = pruner.rungs(36)
-            n = int(out.steps[i])
+            brackets, n = pruner.rungs(36), int(out.steps[i])
             assert n in brackets[i % len(brackets)]
-            assert n <= whole.steps[i]
             np.testing.assert_array_equal(out.history[i, :n], whole.history[i, :n])
             assert np.isnan(out.history[i, n:]).all()
         else:
             assert (out.status[i], out.steps[i]) == (whole.status[i], whole.steps[i])
             for name in ("values", "best_values", "history", "params"):
-                got, want = getattr(out, name)[i], getattr(whole, name)[i]
-                assert got.tobytes() == want.tobytes(), name
+                assert getattr(out, name)[i].tobytes() == getattr(whole, name)[i].tobytes()
     assert 0 < cut.sum() < len(out)
     assert 0 < out.occupancy <= 1
     return cut
@@ -206,31 +192,29 @@ class TestSweep:
         cut = check(out, whole, halving)
         assert set(out.steps[cut]) == {4, 12}
         assert out.steps.sum() < whole.steps.sum() / 2
-        for i in np.flatnonzero(cut)[:20]:  # the next trial follows in the next segment
-            same = out.placement["lane"] == out.placement["lane"][i]
-            assert (out.placement["last"][i] + 1) in out.placement["first"][same]
+        first, last = out.placement["first"], out.placement["last"]
+        assert np.bincount(out.placement["lane"]).min() >= 4
+        segments = last.max() + 1
+        assert np.sum(last - first + 1) > 0.75 * segments * 4
         # Segments of 4 steps, and before of 37.
-        assert 4 * (out.placement["last"].max() + 1) < 37 * (whole.placement["last"].max() + 1) / 2
+        assert 4 * segments < 37 * (whole.placement["last"].max() + 1) / 2
 
     @pytest.mark.parametrize(
-        "pruner", [Hyperband(eta=3, min_steps=4), MedianPruning(every=4, min_steps=8)], ids=repr
+        "pruner",
+        [halving, Hyperband(eta=3, min_steps=4), MedianPruning(every=4, min_steps=8)],
+        ids=repr,
     )
-    def test_other_pruners_by_two_workers(self, pruner, whole):
+    def test_each_of_two_workers_judges_by_its_own_trials(self, pruner, whole):
         check(plain(prune=pruner, workers=2), whole, pruner)
 
-    def test_each_of_two_workers_judges_by_its_own_trials(self, whole):
-        check(plain(prune=halving, workers=2), whole, halving)
-
-    @pytest.mark.parametrize("many", [1, 2])
-    def test_the_metric_decides_if_there_is_one(self, many, whole):
-        out = plain(prune=halving, metric=far, workers=many)
+    def test_the_metric_decides_if_there_is_one(self, whole):
+        out = plain(prune=halving, metric=far, workers=2)
         assert out.metric_steps.tolist() == list(range(4, 37, 4))
         cut = check(out, whole, halving)
         at_the_first = out.metric_history[:, 0]
         assert np.isnan(at_the_first[cut]).any()
         # Slow trials pass, and the losses would have said otherwise.
         assert RATES[~cut].mean() < RATES[cut].mean()
-        assert out.metrics[cut & ~np.isnan(out.metrics)].size
 
     def test_with_stop_tests_seeds_and_poisoned_trials(self):
         run = partial(
@@ -246,23 +230,14 @@ class TestSweep:
         assert set(out.status) == {Status.PRUNED, Status.CONVERGED, *set(out.status[poisoned])}
         assert out.best.status == Status.CONVERGED
 
-    def test_a_rung_that_is_never_reached(self, whole):
-        out = plain(prune=SuccessiveHalving(min_steps=36))
-        assert out.status.tolist() == whole.status.tolist()
-        np.testing.assert_array_equal(out.history, whole.history)
-
 
 @pytest.mark.parametrize(
     ("make", "error", "text"),
     [
         (lambda: plain(prune=SuccessiveHalving), TypeError, "prune must be a pruner.*its numbers"),
-        (lambda: plain(prune="hyperband"), TypeError, "prune must be a pruner such as"),
-        (lambda: plain(prune=3), TypeError, "prune must be a pruner such as"),
         (lambda: SuccessiveHalving(eta=1), ValueError, "eta must be an int of at least 2, got 1"),
-        (lambda: Hyperband(eta=1), ValueError, "Hyperband: eta must be an int of at least 2"),
         (lambda: SuccessiveHalving(min_steps=0), ValueError, "min_steps .* at least 1, got 0"),
         (lambda: MedianPruning(every=0), ValueError, "every must be an int of at least 1, got 0"),
-        (lambda: MedianPruning(min_trials=0), ValueError, "min_trials .* at least 1, got 0"),
         (lambda: MedianPruning(every=4, min_steps=6), ValueError, "a multiple of every=4, got 6"),
         (lambda: SuccessiveHalving(eta=2.0), TypeError, "eta must be an int, got 2.0"),
         (lambda: SuccessiveHalving(min_steps=1e2), TypeError, "min_steps must be an int"),

@@ -7,8 +7,7 @@ lane that goes on, or begins anew; and a trial's result is the same whichever it
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ravine.engine.identity import check_identity, identity
+from ravine.engine.identity import check_identity, identity, write_identity
 from ravine.engine.journal import Journal, read, whole
 from ravine.engine.lanes import Carry, empty
 from ravine.engine.plan import Plan
@@ -38,16 +37,17 @@ class Entry(NamedTuple):
 class Store:
     """What one group of trials has on disk. Several workers write to it."""
 
-    def __init__(self, folder: Path, name: str, like: Carry) -> None:
-        self._folder, self._name = folder, name
-        self._carry = like
-        self._entry = Entry(like.finished.rows, like.kept, like.segments)
+    def __init__(self, folder: Path, name: str, plan: Plan) -> None:
+        self._folder, self._name, self._trials = folder, name, plan.trials
+        self._carry = like = empty(plan.program, plan.operands)
+        entry = Entry(like.finished.rows, like.kept, like.segments)
         self._journal, records = Journal.open(folder / f"{name}.journal")
-        self.entries = [_unpack(self._entry, record) for record in records]
+        self.entries = _complete(plan, [_unpack(entry, record) for record in records])
         self._ended = [entry.rows.ids for entry in self.entries]
         self._running: dict[Path, np.ndarray] = {}
-        """The trials in the lanes that this run has saved, and in those of an earlier one."""
+        """The trials in the lanes that this run has saved, by file."""
         self._earlier: dict[Path, np.ndarray] = {}
+        """The same of an earlier run: they stay until their trials are safe elsewhere."""
         self._problems: dict[int, str] = {}
         self._lock = Lock()
 
@@ -56,8 +56,8 @@ class Store:
         """Why a worker could not save when it last tried, if there is one that could not."""
         return next(iter(self._problems.values()), None)
 
-    def lanes(self, stop: int | None = None) -> list[Carry]:
-        """The lanes as workers left them, with trials (of ids below ``stop``) that go on."""
+    def lanes(self) -> list[Carry]:
+        """The lanes as workers left them, with the trials that go on."""
         found, taken = [], [*self._ended, np.int32([])]
         files = {
             path.with_name(path.name.removesuffix(".1"))
@@ -65,13 +65,16 @@ class Store:
             for path in self._folder.glob(f"{self._name}-worker*.{end}")
         }
         for path in sorted(files):
-            carry = self._newest(path)
-            if carry is None:
+            if (carry := self._newest(path)) is None:
+                _remove(path)
                 continue
             status, ids = carry.motion.status, carry.trial.id
             on = (status == RUNNING) & ~np.isin(ids, np.concatenate(taken))
+            if not np.any(on):
+                _remove(path)
+                continue
             self._earlier[path] = ids[on]
-            on &= ids < (np.inf if stop is None else stop)
+            on &= ids < self._trials
             if np.any(on):
                 taken.append(ids[on])
                 idle = np.where(status == RUNNING, Status.MAX_STEPS.code, status)
@@ -91,28 +94,31 @@ class Store:
     def save(self, worker: int, rows: Rows, carry: Carry, segments: int) -> bool:
         """Add trials that ended to the journal, and put down how the lanes stand.
 
-        Where the disk is full nothing is lost: ``problem`` says so, and what was to be
-        saved has to be given again.
+        Where the disk is full, ``problem`` says so. Returns whether the trials are in the
+        journal; if not, they have to be given again.
         """
         entry = Entry(rows, carry.kept, np.int32(segments))
         path = self._folder / f"{self._name}-worker{worker}.lanes"
         with self._lock:
+            added = False
             try:
                 self._journal.append(_pack(entry))
+                added = True
                 self._ended.append(rows.ids)
                 self._put(path, carry)
                 self._problems.pop(worker, None)
             except OSError as error:
                 self._problems[worker] = str(error)
-            return worker not in self._problems
+            return added
 
     def _put(self, path: Path, carry: Carry) -> None:
         """Save lanes in place of what the file held; drop the files that nobody needs now."""
-        self._running[path] = carry.trial.id[carry.motion.status == RUNNING]
-        if self._running[path].size:
+        running = carry.trial.id[carry.motion.status == RUNNING]
+        if running.size:
             replace(path, lambda file: file.write(whole(_pack(carry))))
         else:
             _remove(path)
+        self._running[path] = running
         self._earlier.pop(path, None)
         if self._earlier:
             safe = np.concatenate([*self._ended, *self._running.values()])
@@ -123,6 +129,27 @@ class Store:
     def close(self) -> None:
         """Let another run have the folder."""
         self._journal.close()
+
+
+def _complete(plan: Plan, entries: list[Entry]) -> list[Entry]:
+    """The entries without the trials whose parameters are asked for now and were not kept."""
+    if plan.program.keep is None or not entries:
+        return entries
+    measured = plan.program.metric is not None
+    scores = [e.rows.metric if measured else e.rows.values for e in entries]
+    ids, score, status = (
+        np.concatenate(x)
+        for x in ([e.rows.ids for e in entries], scores, [e.rows.status for e in entries])
+    )
+    ranked = (ids < plan.trials) & np.isfinite(score) & (status != Status.DIVERGED.code)
+    score, ids = score[ranked], ids[ranked]
+    best = list(dict.fromkeys(ids[np.lexsort((ids, score))].tolist()))[: plan.program.keep]
+    missing = np.setdiff1d(best, np.concatenate([e.kept.ids for e in entries]))
+
+    def known(rows: Rows) -> Rows:
+        return jax.tree.map(lambda x: x[~np.isin(rows.ids, missing)], rows)
+
+    return [e._replace(rows=known(e.rows)) for e in entries] if missing.size else entries
 
 
 def _remove(path: Path) -> None:
@@ -156,16 +183,19 @@ def _is_key(x: Any) -> bool:
 def stores(folder: Any, plans: dict[str, Plan], sampler: str) -> Iterator[dict[str, Store]]:
     """The places on disk of the groups, if there is a folder; a warning if saving failed."""
     made: dict[str, Store] = {}
-    if folder is not None:
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        check_identity(folder, {name: identity(p, sampler) for name, p in plans.items()})
     try:
-        for i, (name, p) in enumerate(plans.items() if folder else ()):
-            made[name] = Store(folder, f"trials-{i}", empty(p.program, p.operands))
+        if folder is not None:
+            folder = Path(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            groups = {name: identity(p, sampler) for name, p in plans.items()}
+            text = check_identity(folder, groups)
+            for i, (name, p) in enumerate(plans.items()):
+                made[name] = Store(folder, f"trials-{i}", p)
+            # Only now is it sure that no other run has the folder.
+            write_identity(folder, text)
         yield made
     finally:
         for store in made.values():
             store.close()
     for problem in {store.problem for store in made.values()} - {None}:
-        warnings.warn(f"the checkpoint is not complete: {problem}", RuntimeWarning, stacklevel=3)
+        warnings.warn(f"the checkpoint is not complete: {problem}", RuntimeWarning, stacklevel=4)

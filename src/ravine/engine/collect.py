@@ -62,7 +62,7 @@ def collect(
         templates=dict(optimizers),
         swept={name: p.names for name, p in plans.items()},
         info=info | {
-            "lanes": program.lanes,
+            "lanes": max(group.program.lanes for group in groups.values()),
             "occupancy": useful / max(executed, 1),
         },
         again=again,

@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.engine.journal import check_free
 from ravine.engine.lane import Moving, begin, loss_inputs, step
 from ravine.engine.plan import Plan
 from ravine.engine.replace import replace
@@ -46,7 +45,7 @@ def identity(plan: Plan, sampler: str) -> dict[str, Any]:
         "steps": program.steps,
         "record_every": program.every,
         "metric_every": program.metric_every,
-        "keep": program.keep,
+        "keep": "all" if program.keep is None else "best",
         "prune": repr(program.prune),
         "sampler": [sampler, plan.trials if sampler == "latin" else 0],
         "stochastic": program.stochastic,
@@ -65,8 +64,8 @@ def identity(plan: Plan, sampler: str) -> dict[str, Any]:
     }
 
 
-def check_identity(folder: Path, groups: dict[str, dict[str, Any]]) -> None:
-    """Check that the folder holds this sweep, or nothing yet; then write down what it holds.
+def check_identity(folder: Path, groups: dict[str, dict[str, Any]]) -> str:
+    """Check that the folder holds this sweep, or nothing yet; return the words for it.
 
     Raises:
         ValueError: naming what differs.
@@ -86,11 +85,12 @@ def check_identity(folder: Path, groups: dict[str, dict[str, Any]]) -> None:
             name: new | {"trials": max(new["trials"], known[name]["trials"])}
             for name, new in groups.items()
         }
-    text = json.dumps(groups, indent=1)
-    if not path.exists() or path.read_text() != text:
-        for journal in folder.glob("*.journal"):
-            check_free(journal)
-        replace(path, lambda file: file.write(text.encode()), keep=1)
+    return json.dumps(groups, indent=1)
+
+
+def write_identity(folder: Path, text: str) -> None:
+    """Write down which sweep the folder holds."""
+    replace(folder / "sweep.json", lambda file: file.write(text.encode()), keep=1)
 
 
 def _compare(path: Path, known: dict[str, Any], now: dict[str, Any]) -> None:

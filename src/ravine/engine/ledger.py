@@ -29,6 +29,8 @@ class Ledger:
         self.rows: Rows = jax.tree.map(blank, shapes.finished.rows)
         self.rows.ids[:] = ids
         self.rows.status[:] = RUNNING
+        for nowhere in (self.rows.lane, self.rows.begun, self.rows.until):
+            nowhere[:] = -1
         self.workers = np.full(len(ids), -1, np.int32)
         """By which worker a trial was run; -1 if it has not begun."""
         self.executed = 0
@@ -36,7 +38,7 @@ class Ledger:
         self.finished = self.diverged = 0
         self.best = np.inf
         self._kept = [shapes.kept]
-        self._program, self._first = program, ids.start
+        self.program, self._first = program, ids.start
         self._lock = Lock()
 
     def add(self, rows: Rows, worker: int) -> None:
@@ -54,7 +56,7 @@ class Ledger:
 
     def score(self, rows: Rows) -> np.ndarray:
         """What trials are ranked by: the metric if there is one, else the loss."""
-        return rows.values if self._program.metric is None else rows.metric
+        return rows.values if self.program.metric is None else rows.metric
 
     def restore(self, rows: Rows, kept: Kept, segments: int) -> None:
         """Write down what an earlier run had found out, as far as it is asked for."""
@@ -68,14 +70,14 @@ class Ledger:
     def close(self, carry: Carry, worker: int, segments: int) -> None:
         """Write down what a worker leaves: trials it did not finish, and what it kept."""
         running = carry.motion.status == RUNNING
-        left = Rows.of(self._program, carry.trial.id, carry.motion, carry.segments - 1)
+        left = Rows.of(self.program, carry.trial.id, carry.motion, carry.segments - 1)
         with self._lock:
             self._put(jax.tree.map(lambda x: x[running], left), worker)
             self._kept.append(carry.kept)
             self._executed(segments)
 
     def _executed(self, segments: int) -> None:
-        self.executed += segments * self._program.segment * self._program.lanes
+        self.executed += segments * self.program.segment * self.program.lanes
 
     @property
     def waiting(self) -> np.ndarray:
@@ -94,7 +96,7 @@ class Ledger:
     @property
     def held(self) -> Kept:
         """Whose final parameters are held: of the best trials, best first, or of all."""
-        if self._program.keep is None:
+        if self.program.keep is None:
             ended = self.rows.status != RUNNING
             return Kept(
                 self.rows.ids[ended],
@@ -105,5 +107,5 @@ class Ledger:
         order = np.lexsort((joined.ids, joined.values))
         order = order[np.isfinite(joined.values[order])]
         _, once = np.unique(joined.ids[order], return_index=True)
-        order = order[np.sort(once)][: self._program.keep]
+        order = order[np.sort(once)][: self.program.keep]
         return Kept(*jax.tree.map(lambda x: x[order], joined))

@@ -209,7 +209,7 @@ def segment_length(steps: int, interval: int = 0) -> int:
     """
     total = steps + 1
     if interval:
-        divisors = [k for k in range(1, min(interval, 4 * _SEGMENT) + 1) if interval % k == 0]
+        divisors = [k for k in range(1, min(interval, _SEGMENT**2) + 1) if interval % k == 0]
         return min(divisors, key=lambda k: abs(math.log(k / _SEGMENT)))
     if total <= _SEGMENT:
         return total

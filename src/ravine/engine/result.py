@@ -44,7 +44,8 @@ class SweepResult:
     """
 
     values: np.ndarray
-    """Loss at the final parameters, (N,); NaN for a trial that never began."""
+    """Loss at the final parameters, (N,); of a pruned trial, or one cut off by Ctrl-C, the last
+    that was evaluated, one step before; NaN for a trial that never began."""
     best_values: np.ndarray
     """Smallest finite loss along the way, (N,); NaN where there was none."""
     metrics: np.ndarray | None

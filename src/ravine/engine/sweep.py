@@ -20,6 +20,7 @@ from ravine.engine.result import SweepResult
 from ravine.engine.stop import Stop
 from ravine.engine.stream import DataError, Stream, check_stream
 from ravine.engine.watch import watching
+from ravine.engine.width import best_width
 from ravine.engine.workers import Group, places, run
 
 
@@ -35,7 +36,7 @@ def sweep(
     args: Any = None,
     key: Any = 0,
     seeds: Any = None,
-    lanes: int | None = None,
+    lanes: int | Literal["auto"] | None = None,
     workers: int | None = None,
     metric: Callable[[Any], Any] | None = None,
     metric_every: int | None = None,
@@ -76,7 +77,8 @@ def sweep(
             Without it, each trial has a start of its own, and all share the data order.
         lanes: the width B, how many trials a worker runs at once; at most 64 by default.
             Results at one width do not depend on the other trials; between widths they
-            differ by rounding.
+            differ by rounding. ``"auto"`` times a few widths first, which takes some
+            compilations, and remembers its choice for the program.
         workers: how many sets of lanes run side by side, fed from one queue. By default
             one for each accelerator, or for each core of the CPU.
         metric: ``metric(params)``, a real scalar that the loss does not know, such as the loss
@@ -130,11 +132,14 @@ def sweep(
     lay_out = partial(
         plan, loss, init,
         trials=trials, steps=steps, stop=check_stop(stop), batches=data, args=args, key=key,
-        seeds=seeds, lanes=lanes, workers=len(devices), metric=metric, metric_every=metric_every,
+        seeds=seeds, workers=len(devices), metric=metric, metric_every=metric_every,
         prune=prune, sampler=sampler, keep=kept, record_every=record_every, has_aux=has_aux,
         stochastic=stochastic,
     )  # fmt: skip
-    plans = {name: lay_out(optimizer=opt) for name, opt in optimizers.items()}
+    plans = {
+        name: lay_out(optimizer=opt, lanes=_width(lanes, partial(lay_out, optimizer=opt), devices))
+        for name, opt in optimizers.items()
+    }
     devices = devices[: sum(-(-p.trials // p.program.lanes) for p in plans.values())]
     with stores(checkpoint, plans, sampler) as on_disk:
         groups = {
@@ -162,6 +167,16 @@ def sweep(
         except DataError as error:
             error.results = results(False)
             raise
+
+
+def _width(lanes: Any, lay_out: Callable[..., Plan], devices: list[jax.Device]) -> int | None:
+    """The width asked for; for ``"auto"`` the one that proves best."""
+    if not isinstance(lanes, str):
+        return lanes
+    if lanes != "auto":
+        raise ValueError(f'lanes must be a number or "auto", got {lanes!r}.')
+    most = -(-lay_out(lanes=1).trials // len(devices))
+    return best_width(lambda n: lay_out(lanes=n)[:2], most, devices[0], len(devices))
 
 
 def _again(plans: list[Plan], devices: list[jax.Device], id: int, steps: int) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from threading import Condition, Event
 from time import perf_counter
@@ -48,7 +49,7 @@ class Group:
         stream: Stream | None = None,
     ) -> None:
         self.program, self.operands = program, operands
-        self.store, self.stream = store, stream
+        self.store, self.stream, self._workers = store, stream, workers
         self.ledger = Ledger(program, ids, empty(program, operands))
         self.executables: dict[jax.Device, Executable] = {}
         self.started = False
@@ -60,13 +61,27 @@ class Group:
                 self.ledger.restore(entry.rows, entry.kept, int(entry.segments))
             store.entries.clear()
             self.left = store.lanes()[:workers]
+        self._queue_up()
+
+    def _queue_up(self) -> None:
+        """Let all wait that have not ended and stand in no lane."""
+        first = int(self.ledger.rows.ids[0])
         waiting = self.ledger.waiting
         for carry in self.left:
-            running = carry.trial.id[carry.motion.status == RUNNING]
-            waiting[running[running < ids.stop] - ids.start] = False
+            running = carry.trial.id[carry.motion.status == RUNNING] - first
+            waiting[running[running < len(waiting)]] = False
         self.queue = Queue(
-            ranges(waiting, ids.start), width=program.lanes, workers=workers, whole=program.in_step
-        )
+            ranges(waiting, first),
+            width=self.program.lanes, workers=self._workers, whole=self.program.in_step,
+        )  # fmt: skip
+
+    def halve(self) -> None:
+        """Go on in half as many lanes."""
+        lanes = self.program.lanes // 2
+        self.program = replace(self.program, lanes=lanes, room=max(lanes, self.program.room // 2))
+        self.executables, self.left, self.started = {}, [], False
+        self.ledger.program = self.program
+        self._queue_up()
 
     @property
     def open(self) -> bool:
@@ -127,8 +142,21 @@ def cores() -> int:
 def run(groups: Sequence[Group], devices: Sequence[jax.Device], show: Callable[[], None]) -> bool:
     """Run all groups with a worker on each of the devices; return whether all trials ended.
 
-    Ctrl-C ends the run early; what there is by then is in the groups' ledgers.
+    Ctrl-C ends the run early; what there is by then is in the groups' ledgers. Where the
+    lanes do not fit into memory, those that have not ended begin anew in half as many.
     """
+    while True:
+        try:
+            return _run(groups, devices, show)
+        except jax.errors.JaxRuntimeError as error:
+            wide = [g for g in groups if g.ledger.waiting.any() and g.program.lanes > 1]
+            if "RESOURCE_EXHAUSTED" not in str(error) or not wide:
+                raise
+            for group in wide:
+                group.halve()
+
+
+def _run(groups: Sequence[Group], devices: Sequence[jax.Device], show: Callable[[], None]) -> bool:
     crew, complete = Crew(groups), True
     pool = ThreadPoolExecutor(len(devices), thread_name_prefix="ravine")
     futures = []

@@ -47,9 +47,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--sampler",
         choices=SAMPLERS,
         default="random",
-        help="how random spaces are drawn: each trial by itself, or so that all together fill the "
-        "space more evenly; sobol takes further trials well, latin has each number's range covered "
-        "most evenly (default: %(default)s)",
+        help="how random spaces are drawn: each trial by itself (random), or so that all together "
+        "fill the space more evenly; more --trials later add to the points of sobol, and change "
+        "those of latin (default: %(default)s)",
     )
     add("--seeds", metavar="N|LIST", type=_seeds, help="repeat each trial with N seeds, or 0,1,2")
     how = parser.add_argument_group("how to run")

@@ -1,0 +1,131 @@
+"""How many lanes: as many as keep the arrays of a step in the cache, then by the clock.
+
+Wider lanes spread the cost of a step's operations over more trials, until the arrays no
+longer fit the cache; the best width is found by timing a few around the one expected. The
+choice is remembered for each program as long as the process lives.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from math import log2
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ravine.engine.executable import executable
+from ravine.engine.lane import Moving, begin, step
+from ravine.engine.lanes import empty
+from ravine.engine.trial import Abstract, Operands, Program, batch_at
+
+_CACHE_BYTES = 2**20
+_FEWEST, _MOST = 16, 4096
+_SECONDS = 0.03
+"""How long a width is timed, at the least."""
+_WORTH = 1.05
+"""A wider set of lanes has to be faster by so much: narrow ones leave fewer idle at the end."""
+
+_chosen: dict[Any, int] = {}
+
+
+def best_width(
+    program_at: Callable[[int], tuple[Program, Operands]], most: int, device: jax.Device, sets: int
+) -> int:
+    """The width at which lane-steps take least time, at most ``most``.
+
+    ``sets`` such sets of lanes have to fit into memory side by side.
+    """
+    program, operands = program_at(1)
+    key = replace(program, lanes=1, room=1), Abstract.of(operands), device
+    if key not in _chosen:
+        _chosen[key] = _timed(program_at, device, sets)
+    return max(1, min(_chosen[key], most))
+
+
+def _timed(
+    program_at: Callable[[int], tuple[Program, Operands]], device: jax.Device, sets: int
+) -> int:
+    program, operands = program_at(1)
+    expected = _CACHE_BYTES / step_bytes(program, operands)
+    middle = int(np.clip(2 ** round(log2(expected)), _FEWEST, _MOST))
+    best, fastest = 1, np.inf
+    for width in (middle // 4, middle, 4 * middle):
+        program, operands = program_at(width)
+        made = executable(program, operands, device)
+        compiled, _ = made.get()
+        if best > 1 and sets * memory(compiled) > free_memory(device):
+            break
+        seconds = _seconds_a_lane_step(compiled, program, operands, device)
+        if seconds * (_WORTH if best > 1 else 1) < fastest:
+            best, fastest = width, seconds
+    return best
+
+
+def step_bytes(program: Program, operands: Operands) -> int:
+    """The bytes of all that is computed in one step of one lane."""
+
+    def one_step(operands: Operands, id: jax.Array) -> Any:
+        trial, motion = begin(program, operands, id)
+        batch = batch_at(program, operands, trial, id)
+        moving = Moving(motion.params, motion.state, motion.stop_state, id)
+        return step(program, operands, batch, trial, moving, id, id)
+
+    abstract = Abstract.of(operands).operands()
+    closed = jax.make_jaxpr(one_step)(abstract, jax.ShapeDtypeStruct((), jnp.int32))
+    return max(_bytes(closed.jaxpr), 1)
+
+
+def _bytes(jaxpr: Any) -> int:
+    total = 0
+    for eqn in jaxpr.eqns:
+        inner = [p for p in eqn.params.values() if hasattr(p, "jaxpr") or hasattr(p, "eqns")]
+        if inner:
+            total += sum(_bytes(getattr(p, "jaxpr", p)) for p in inner)
+        else:
+            shapes = [v.aval for v in eqn.outvars if hasattr(v.aval, "dtype")]
+            total += sum(a.size * getattr(a.dtype, "itemsize", 8) for a in shapes)
+    return total
+
+
+def memory(compiled: Any) -> int:
+    """The bytes that a compiled program needs, 0 where it is not known."""
+    analysis = compiled.memory_analysis()
+    if analysis is None:
+        return 0
+    return int(analysis.temp_size_in_bytes + analysis.output_size_in_bytes)
+
+
+def free_memory(device: jax.Device) -> float:
+    """The bytes that are there for lanes; infinite where it is not known."""
+    stats = device.memory_stats() if device.platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return 0.9 * (stats["bytes_limit"] - stats.get("bytes_in_use", 0))
+    if (
+        device.platform == "cpu"
+        and hasattr(os, "sysconf")
+        and "SC_AVPHYS_PAGES" in os.sysconf_names
+    ):
+        return 0.5 * os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return np.inf
+
+
+def _seconds_a_lane_step(
+    compiled: Any, program: Program, operands: Operands, device: jax.Device
+) -> float:
+    """Time a few segments in which all lanes are busy."""
+    times: list[float] = []
+    operands = jax.device_put(operands, device)
+    while len(times) < 3 or sum(times) < _SECONDS:
+        carry = jax.device_put(empty(program, operands), device)
+        carry = carry._replace(next_id=np.int32(0), end_id=np.int32(program.lanes))
+        began = perf_counter()
+        jax.block_until_ready(compiled(operands, carry, np.int32(1), np.bool_(True)))
+        times.append(perf_counter() - began)
+    return median(times) / (program.lanes * program.segment)
+
+
+__all__ = ["best_width", "free_memory", "memory", "step_bytes"]
