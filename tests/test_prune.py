@@ -15,6 +15,11 @@ from ravine.optimizers import SGD
 judge = jax.jit(rv.Pruner.judge, static_argnums=(0, 2))
 
 
+def bracket_of(ids, brackets):
+    """Trials are spread over the brackets by a hash."""
+    return (np.asarray(ids).astype(np.uint64) * 0x9E3779B1 % 2**32 >> 16) % brackets
+
+
 class Plain:
     """The same in plain Python: a list of scores a rung, of which the last 1024 count."""
 
@@ -24,7 +29,7 @@ class Plain:
     def judge(self, ids, steps, scores, alive):
         """Who of a group that comes together is given up."""
         scores = np.where(np.isfinite(scores), scores, np.inf)
-        bracket = np.asarray(ids) % len(self.brackets)
+        bracket = bracket_of(ids, len(self.brackets))
         due = [a and s in self.brackets[b] for a, s, b in zip(alive, steps, bracket, strict=True)]
         for i in np.flatnonzero(due):
             self.seen[bracket[i], steps[i]].append(scores[i])
@@ -174,7 +179,7 @@ def check(out, whole, pruner):
     for i in range(len(out)):
         if cut[i]:
             brackets, n = pruner.rungs(36), int(out.steps[i])
-            assert n in brackets[i % len(brackets)]
+            assert n in brackets[bracket_of(i, len(brackets))]
             np.testing.assert_array_equal(out.history[i, :n], whole.history[i, :n])
             assert np.isnan(out.history[i, n:]).all()
         else:

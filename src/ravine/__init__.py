@@ -8,6 +8,7 @@ from ravine.core.rule import rule
 from ravine.core.types import EmptyState, Schedule, Space, Transform
 from ravine.engine.batches import Batches
 from ravine.engine.minimize import MinimizeResult, minimize
+from ravine.engine.population import PopulationBasedTraining
 from ravine.engine.prune import Hyperband, MedianPruning, Pruner, SuccessiveHalving
 from ravine.engine.result import SweepResult, TrialResult, load
 from ravine.engine.status import Status
@@ -103,6 +104,7 @@ __all__ = [
     "Optimizer",
     "Partition",
     "Plateau",
+    "PopulationBasedTraining",
     "Problem",
     "Pruner",
     "RMSProp",

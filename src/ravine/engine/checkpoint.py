@@ -17,6 +17,7 @@ import numpy as np
 
 from ravine.engine.identity import check_identity, identity, write_identity
 from ravine.engine.journal import Journal, read, whole
+from ravine.engine.lane import Motion
 from ravine.engine.lanes import Carry, empty
 from ravine.engine.plan import Plan
 from ravine.engine.readout import Kept, Rows
@@ -58,17 +59,14 @@ class Store:
 
     def lanes(self) -> list[Carry]:
         """The lanes as workers left them, with the trials that go on."""
-        found, taken = [], [*self._ended, np.int32([])]
-        files = {
-            path.with_name(path.name.removesuffix(".1"))
-            for end in ("lanes", "lanes.1")
-            for path in self._folder.glob(f"{self._name}-worker*.{end}")
-        }
+        found, taken = [], [*self._ended, np.zeros(0, np.int32)]
+        names = {p.name for p in self._folder.glob(f"{self._name}-worker*.lanes*")}
+        files = {self._folder / f"{name.partition('.')[0]}.lanes" for name in names}
         for path in sorted(files):
             if (carry := self._newest(path)) is None:
                 _remove(path)
                 continue
-            status, ids = carry.motion.status, carry.trial.id
+            status, ids = np.asarray(carry.motion.status), np.asarray(carry.trial.id)
             on = (status == RUNNING) & ~np.isin(ids, np.concatenate(taken))
             if not np.any(on):
                 _remove(path)
@@ -78,7 +76,8 @@ class Store:
             if np.any(on):
                 taken.append(ids[on])
                 idle = np.where(status == RUNNING, Status.MAX_STEPS.code, status)
-                motion = carry.motion._replace(status=np.where(on, status, idle).astype(np.int8))
+                status = np.where(on, status, idle).astype(np.int8)
+                motion: Motion = carry.motion._replace(status=status)  # type: ignore[arg-type]
                 # What was kept is in the journal too.
                 found.append(carry._replace(motion=motion, kept=self._carry.kept))
         return found
@@ -113,7 +112,7 @@ class Store:
 
     def _put(self, path: Path, carry: Carry) -> None:
         """Save lanes in place of what the file held; drop the files that nobody needs now."""
-        running = carry.trial.id[carry.motion.status == RUNNING]
+        running = np.asarray(carry.trial.id)[carry.motion.status == RUNNING]
         if running.size:
             replace(path, lambda file: file.write(whole(_pack(carry))))
         else:
@@ -153,7 +152,8 @@ def _complete(plan: Plan, entries: list[Entry]) -> list[Entry]:
 
 
 def _remove(path: Path) -> None:
-    for old in generations(path):
+    """Remove all generations, and what a crash left of another."""
+    for old in path.parent.glob(f"{path.name}*"):
         old.unlink()
 
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from ravine.core.types import Transform
+from ravine.engine.ledger import Ledger
 from ravine.engine.plan import Plan, numbers_of
 from ravine.engine.readout import Kept, Rows
 from ravine.engine.result import SweepResult
@@ -29,7 +30,8 @@ def collect(
     offsets = np.cumsum([0, *sizes])[:-1]
     # The parameters are not joined: optimizers may be few and networks large.
     rows: Rows = jax.tree.map(
-        lambda *xs: np.concatenate(xs), *(x.rows._replace(params=None) for x in ledgers.values())
+        lambda *xs: np.concatenate(xs),
+        *(x.rows._replace(params=None, numbers=()) for x in ledgers.values()),
     )
     program = next(iter(plans.values())).program
     executed = sum(x.executed for x in ledgers.values())
@@ -44,7 +46,7 @@ def collect(
         steps=rows.steps,
         status=np.array(STATUSES, dtype=object)[rows.status],
         names=names,
-        hyperparameters=_columns(plans, names),
+        hyperparameters=_columns(plans, ledgers, names),
         seeds=_seed_column(plans, rows.ids) if program.seeds else None,
         history=rows.history.values,
         history_steps=np.arange(rows.history.values.shape[1]) * program.every,
@@ -69,11 +71,14 @@ def collect(
     )  # fmt: skip
 
 
-def _columns(plans: dict[str, Plan], names: np.ndarray) -> dict[str, np.ndarray]:
+def _columns(
+    plans: dict[str, Plan], ledgers: dict[str, Ledger], names: np.ndarray
+) -> dict[str, np.ndarray]:
     """The swept numbers of all trials by readable name; NaN where an optimizer has none."""
     columns: dict[str, np.ndarray] = {}
     for name, group in plans.items():
-        for column, numbers in zip(group.names, numbers_of(group), strict=True):
+        changed = ledgers[name].rows.numbers
+        for column, numbers in zip(group.names, changed or numbers_of(group), strict=True):
             if len(plans) == 1:
                 columns[column] = numbers
                 continue

@@ -12,7 +12,7 @@ from ravine.core.numerics import as_key
 from ravine.core.paths import leaf_paths, path_name
 from ravine.core.types import Transform
 from ravine.engine.batches import Batches, is_numeric
-from ravine.engine.prune import Pruner
+from ravine.engine.prune import Judge
 from ravine.engine.stop import Diverged, Stop
 from ravine.engine.stream import Stream
 from ravine.engine.trial import Operands
@@ -147,7 +147,7 @@ def check_prune(prune: Any) -> None:
     Raises:
         TypeError: with the likely fix.
     """
-    if prune is not None and not isinstance(prune, Pruner):
+    if prune is not None and not isinstance(prune, Judge):
         hint = " Give it its numbers: SuccessiveHalving(eta=3, min_steps=100)."
         raise TypeError(
             f"prune must be a pruner such as SuccessiveHalving(min_steps=100), got {prune!r}."

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ravine.engine.lane import Moving, begin, loss_inputs, step
-from ravine.engine.plan import Plan
+from ravine.engine.plan import Plan, name_of
 from ravine.engine.replace import replace
 from ravine.engine.trial import Abstract, Operands, Starts, batch_at, settings
 from ravine.spaces.grids import Axis
@@ -31,14 +31,15 @@ def identity(plan: Plan, sampler: str) -> dict[str, Any]:
     start, inputs, step_inputs = operands.start, *_inputs(plan)
     given = isinstance(start, Starts)
     return {
-        "the loss": _traced(program.loss, *inputs),
-        "init": _traced(program.init, operands.key) if program.init else "",
+        # What a function takes comes before the function, which then looks different too.
         "params": "" if given else _hash(start),
+        "init": _traced(program.init, operands.key) if program.init else "",
+        "args": _words(blank[1]),
+        "the data": _hash(operands.data.arrays) + str(program.feed),
+        "the loss": _traced(program.loss, *inputs),
         "the metric": _traced(program.metric, inputs[0]) if program.metric else "",
         "the optimizer": _words(blank[0]),
-        "args": _words(blank[1]),
         "stop": _words(blank[2]),
-        "the data": _hash(operands.data.arrays) + str(program.feed),
         "key": _hash(operands.key),
         "seeds": np.asarray(operands.seeds).tolist() if program.seeds else [],
         "lanes": program.lanes,
@@ -132,7 +133,7 @@ def _compare(path: Path, known: dict[str, Any], now: dict[str, Any]) -> None:
 
 
 def _axes(template: Any) -> list[tuple[str, Axis]]:
-    return [(name[2:], s) for name, s in spaces(template).items() if isinstance(s, Axis)]
+    return [(name_of(n), s) for n, s in spaces(template).items() if isinstance(s, Axis)]
 
 
 def _each(params: Any) -> list[str]:

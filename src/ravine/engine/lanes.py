@@ -55,7 +55,7 @@ def empty(program: Program, operands: Operands) -> Carry:
         next_id=zero,
         end_id=zero,
         segments=zero,
-        finished=jax.tree.map(_zeros, Finished.shapes(program, trial.id, motion)),
+        finished=jax.tree.map(_zeros, Finished.shapes(program, trial, motion)),
         kept=Kept.none(jax.tree.map(_zeros, Kept.shapes(program, motion))),
         pruning=jax.tree.map(np.asarray, program.prune and program.prune.init(program.steps)),
     )
@@ -107,7 +107,9 @@ def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
     carry = _refill(program, operands, carry)
     trial, before = carry.trial, carry.motion
     # Lanes in step share one batch, which is cheaper to fetch and to multiply with.
-    one_batch = program.in_step or program.feed is None or program.feed.kind == "full"
+    kind = "full" if program.feed is None else program.feed.kind
+    same_order = kind == "stream" or (kind == "shared" and not program.seeds)
+    one_batch = kind == "full" or (program.in_step and same_order)
     first = jax.tree.map(lambda x: x[0], trial)
     batch_of = partial(batch_at, program, operands)
     step_all = jax.vmap(
@@ -124,13 +126,19 @@ def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
     js = jnp.arange(program.segment, dtype=jnp.int32)
     moving, (values, aux) = jax.lax.scan(body, moving, js)
     motion = _measured(program, _read_out(program, before, moving, values, aux), before)
-    pruning, motion = _pruned(program, carry.pruning, trial.id, motion, values)
+    pruning = carry.pruning
+    if program.prune is not None:
+        score = jnp.mean(values, axis=0) if program.metric is None else motion.metric
+        pruning, trial, motion = program.prune.apply(
+            program, operands, pruning, trial, motion, score
+        )
     ended = (before.status == RUNNING) & (motion.status != RUNNING)
     return carry._replace(
+        trial=trial,
         motion=motion,
         pruning=pruning,
         segments=carry.segments + 1,
-        finished=write(program, carry.finished, trial.id, motion, ended, carry.segments),
+        finished=write(program, carry.finished, trial, motion, ended, carry.segments),
         kept=keep(program, carry.kept, trial.id, motion, ended),
     )
 
@@ -202,13 +210,15 @@ def _recorded(
 
 
 def _measured(program: Program, motion: Motion, before: Motion) -> Motion:
-    """Evaluate the metric of lanes that have come to a multiple of M steps, or to an end."""
+    """Evaluate the metric of lanes at a multiple of M steps, at a possible rung, or at an end."""
     metric = program.metric
     if metric is None:
         return motion
     alive = before.status == RUNNING
     whole = motion.step % program.metric_every == 0
     due = alive & (whole | (motion.status != RUNNING))
+    if program.prune is not None:
+        due |= alive & (motion.step % program.prune.interval == 0)
 
     def evaluated(motion: Motion) -> Motion:
         new = jax.vmap(metric)(motion.params).astype(motion.metric.dtype)
@@ -224,19 +234,6 @@ def _measured(program: Program, motion: Motion, before: Motion) -> Motion:
         )
 
     return jax.lax.cond(jnp.any(due), evaluated, lambda m: m, motion)
-
-
-def _pruned(
-    program: Program, rungs: Any, ids: jax.Array, motion: Motion, values: jax.Array
-) -> tuple[Any, Motion]:
-    """Give up on the lanes that the pruner does not let pass."""
-    if program.prune is None:
-        return rungs, motion
-    alive = motion.status == RUNNING
-    score = jnp.mean(values, axis=0) if program.metric is None else motion.metric
-    rungs, cut = program.prune.judge(rungs, program.steps, ids, motion.step, score, alive)
-    status = jnp.where(cut, jnp.int8(Status.PRUNED.code), motion.status)
-    return rungs, motion._replace(status=status)
 
 
 def _pick(condition: jax.Array, new: Any, old: Any) -> Any:

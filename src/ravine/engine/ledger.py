@@ -70,7 +70,7 @@ class Ledger:
     def close(self, carry: Carry, worker: int, segments: int) -> None:
         """Write down what a worker leaves: trials it did not finish, and what it kept."""
         running = carry.motion.status == RUNNING
-        left = Rows.of(self.program, carry.trial.id, carry.motion, carry.segments - 1)
+        left = Rows.of(self.program, carry.trial, carry.motion, carry.segments - 1)
         with self._lock:
             self._put(jax.tree.map(lambda x: x[running], left), worker)
             self._kept.append(carry.kept)

@@ -21,7 +21,7 @@ from ravine.engine.door import (
     split_init,
 )
 from ravine.engine.loss import check_loss
-from ravine.engine.prune import Pruner
+from ravine.engine.prune import Judge
 from ravine.engine.stop import Diverged, Stop
 from ravine.engine.stream import Stream
 from ravine.engine.trial import Operands, Program, Starts, numbers, order_keys
@@ -60,7 +60,7 @@ def plan(
     workers: int,
     metric: Callable[[Any], Any] | None,
     metric_every: int | None,
-    prune: Pruner | None,
+    prune: Judge | None,
     sampler: str,
     keep: int | None,
     record_every: int | None,
@@ -97,9 +97,14 @@ def plan(
         data, feed = batches.data, batches.feed
     else:
         data = None
-    together = feed is not None and (
-        feed.kind == "stream"
-        or (feed.kind == "shared" and not seeds and isinstance(stop, Diverged) and prune is None)
+    together = (prune is not None and prune.together) or (
+        feed is not None
+        and (
+            feed.kind == "stream"
+            or (
+                feed.kind == "shared" and not seeds and isinstance(stop, Diverged) and prune is None
+            )
+        )
     )
     program = Program(
         loss=loss,
@@ -177,9 +182,11 @@ def _room(lanes: int, records: int, keep: int | None) -> int:
     return max(lanes, min(16 * lanes, 2**22 // max(records, 1)))
 
 
-def _metric_every(metric: Any, every: Any, prune: Pruner | None, steps: int) -> int:
+def _metric_every(metric: Any, every: Any, prune: Judge | None, steps: int) -> int:
     """How often the metric is evaluated; 0 without one."""
     if metric is None:
+        if every is not None:
+            raise TypeError("metric_every says how often, and there is no metric to evaluate.")
         return 0
     if every is not None:
         return check_count("metric_every", every)

@@ -6,7 +6,7 @@ The score is the metric if the sweep has one, else the mean loss of the last seg
 is better, and what is not finite is worst. Each worker judges by the trials that it has run.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ import numpy as np
 
 from ravine.core.rule import rule
 from ravine.core.types import Static
+from ravine.engine.status import Status
 
 _MEMORY = 1024
 """How many scores are remembered at a rung; the oldest make room."""
@@ -26,11 +27,27 @@ class Rungs(NamedTuple):
     seen: jax.Array  # (S, G) int32
 
 
-class Pruner:
-    """Which trials to give up. Its rungs lie at steps, the same for all trials of a bracket."""
+class Judge:
+    """What looks at the lanes at the end of a segment, and steps in."""
 
     interval: int
-    """Every rung is a multiple of so many steps."""
+    """It steps in at multiples of so many steps only."""
+    together: ClassVar[bool] = False
+    """Whether all lanes have to begin together."""
+
+    def init(self, steps: int) -> Any:
+        """Return what it knows before the first segment."""
+        return ()
+
+    def apply(
+        self, program: Any, operands: Any, known: Any, trial: Any, motion: Any, score: jax.Array
+    ) -> tuple[Any, Any, Any]:
+        """Return what it knows now, and the lanes as they go on."""
+        raise NotImplementedError
+
+
+class Pruner(Judge):
+    """Which trials to give up. Its rungs lie at steps, the same for all trials of a bracket."""
 
     def rungs(self, steps: int) -> tuple[tuple[int, ...], ...]:
         """For each bracket the steps at which its trials are judged, below ``steps``."""
@@ -47,6 +64,14 @@ class Pruner:
         scores = jnp.full((*shape, _MEMORY), jnp.nan, float)
         return Rungs(scores, jnp.zeros(shape, jnp.int32))
 
+    def apply(
+        self, program: Any, operands: Any, known: Any, trial: Any, motion: Any, score: jax.Array
+    ) -> tuple[Any, Any, Any]:
+        alive = motion.status == Status.RUNNING.code
+        known, cut = self.judge(known, program.steps, trial.id, motion.step, score, alive)
+        status = jnp.where(cut, jnp.int8(Status.PRUNED.code), motion.status)
+        return known, trial, motion._replace(status=status)
+
     def judge(
         self, rungs: Rungs, steps: int, ids: jax.Array, step: jax.Array, score: jax.Array,
         alive: jax.Array,
@@ -57,7 +82,9 @@ class Pruner:
         if not longest:
             return rungs, jnp.zeros_like(alive)
         padded = [[*b, *[-1] * (longest - len(b))] for b in brackets]
-        bracket = ids % len(brackets)
+        # Spread by a hash: counted through, brackets would keep time with seeds and grids.
+        spread = (ids.astype(jnp.uint32) * jnp.uint32(0x9E3779B1)) >> jnp.uint32(16)
+        bracket = (spread % jnp.uint32(len(brackets))).astype(jnp.int32)
         here = jnp.asarray(np.asarray(padded, np.int32))[bracket] == step[:, None]
         due = alive & jnp.any(here, axis=1)
         rung = jnp.argmax(here, axis=1).astype(jnp.int32)
@@ -121,9 +148,9 @@ class SuccessiveHalving(Pruner):
 class Hyperband(SuccessiveHalving):
     r"""Successive halving in several brackets, the later ones more patient.
 
-    Trial ``i`` of ``s`` brackets belongs to bracket ``i`` modulo ``s``, whose first rung lies
-    at :math:`\text{min\_steps}\cdot\text{eta}^{(i \bmod s)}` steps; in the last bracket no
-    trial is given up. So it also does well where early scores mislead.
+    The trials are spread over the brackets; the first rung of bracket ``s`` lies at
+    :math:`\text{min\_steps}\cdot\text{eta}^s` steps, and in the last bracket no trial is given
+    up. So it also does well where early scores mislead.
 
     Reference: L. Li et al., Hyperband, 2018, https://arxiv.org/abs/1603.06560.
 
@@ -186,4 +213,4 @@ def _at_least(owner: Any, name: str, n: Any, least: int) -> None:
         )
 
 
-__all__ = ["Hyperband", "MedianPruning", "Pruner", "SuccessiveHalving"]
+__all__ = ["Hyperband", "Judge", "MedianPruning", "Pruner", "SuccessiveHalving"]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ravine.engine.lane import History, Motion
 from ravine.engine.status import Status
-from ravine.engine.trial import Program
+from ravine.engine.trial import Program, Trial
 
 Buffer: TypeAlias = Any
 """A JAX array; before the first call and after the last, a NumPy array."""
@@ -26,6 +26,7 @@ class Rows(NamedTuple):
     """Trials and how they ended, a row a trial."""
 
     ids: Buffer  # int32
+    numbers: tuple[Buffer, ...]  # the hyperparameters, if they change on the way
     values: Buffer
     best_values: Buffer
     steps: Buffer
@@ -38,14 +39,15 @@ class Rows(NamedTuple):
     params: Any  # (C, *P) if the parameters of all trials are kept, else None
 
     @classmethod
-    def of(cls, program: Program, ids: Any, motion: Motion, segment: Any) -> "Rows":
+    def of(cls, program: Program, trial: Trial, motion: Motion, segment: Any) -> "Rows":
         """What is written down of each lane, at the end of a segment."""
         lane = np.arange(program.lanes, dtype=np.int32)
         until = np.zeros(program.lanes, np.int32) + segment
         params = motion.params if program.keep is None else None
+        numbers = trial.numbers if program.prune is not None and program.prune.together else ()
         return cls(
-            ids, motion.value, motion.best_value, motion.step, motion.status, motion.metric,
-            lane, motion.begun, until, motion.history, params,
+            trial.id, numbers, motion.value, motion.best_value, motion.step, motion.status,
+            motion.metric, lane, motion.begun, until, motion.history, params,
         )  # fmt: skip
 
 
@@ -56,9 +58,9 @@ class Finished(NamedTuple):
     rows: Rows
 
     @classmethod
-    def shapes(cls, program: Program, ids: Any, motion: Motion) -> "Finished":
+    def shapes(cls, program: Program, trial: Trial, motion: Motion) -> "Finished":
         """The buffer's shapes, from those of the lanes."""
-        rows = jax.tree.map(partial(_rows, program.room), Rows.of(program, ids, motion, 0))
+        rows = jax.tree.map(partial(_rows, program.room), Rows.of(program, trial, motion, 0))
         return cls(jax.ShapeDtypeStruct((), jnp.int32), rows)
 
 
@@ -89,7 +91,7 @@ def _rows(n: int, lanes: Any) -> jax.ShapeDtypeStruct:
 def write(
     program: Program,
     finished: Finished,
-    ids: jax.Array,
+    trial: Trial,
     motion: Motion,
     ended: jax.Array,
     segment: jax.Array,
@@ -100,7 +102,7 @@ def write(
         count = finished.count + jnp.cumsum(ended, dtype=jnp.int32)
         place = jnp.where(ended, count - 1, program.room)
         put = partial(jax.tree.map, lambda old, row: old.at[place].set(row, mode="drop"))
-        return Finished(count[-1], put(finished.rows, Rows.of(program, ids, motion, segment)))
+        return Finished(count[-1], put(finished.rows, Rows.of(program, trial, motion, segment)))
 
     return jax.lax.cond(jnp.any(ended), appended, lambda f: f, finished)
 

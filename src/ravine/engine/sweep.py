@@ -15,7 +15,7 @@ from ravine.engine.checkpoint import stores
 from ravine.engine.collect import collect
 from ravine.engine.door import check_batches, check_count, check_flag, check_optimizer, check_stop
 from ravine.engine.plan import Plan, plan
-from ravine.engine.prune import Pruner
+from ravine.engine.prune import Judge
 from ravine.engine.result import SweepResult
 from ravine.engine.stop import Stop
 from ravine.engine.stream import DataError, Stream, check_stream
@@ -40,7 +40,7 @@ def sweep(
     workers: int | None = None,
     metric: Callable[[Any], Any] | None = None,
     metric_every: int | None = None,
-    prune: Pruner | None = None,
+    prune: Judge | None = None,
     sampler: Literal["random", "latin", "sobol"] = "random",
     keep: int | Literal["best", "all"] = "best",
     record_every: int | None = None,
@@ -86,7 +86,8 @@ def sweep(
         metric_every: evaluate it every so many steps, and at a trial's end. By default as
             often as a pruner looks, or about 20 times a trial.
         prune: when to give up on a trial: ``SuccessiveHalving(min_steps=100)``, ``Hyperband``,
-            ``MedianPruning``. A pruned trial's lane is refilled at once.
+            ``MedianPruning``. A pruned trial's lane is refilled at once. Or
+            ``PopulationBasedTraining(every=100)``, by which bad trials go on from good ones.
         sampler: how the random spaces are drawn: ``"random"``; ``"sobol"`` or ``"latin"``,
             which fill the space more evenly. With ``"latin"`` all points depend on ``trials``.
         keep: whose final parameters to hold: ``"best"``, the best so many, or ``"all"``.
@@ -186,6 +187,10 @@ def _again(plans: list[Plan], devices: list[jax.Device], id: int, steps: int) ->
         first += plans[0].trials
         plans = plans[1:]
     program = replace(plans[0].program, every=1, keep=None, room=plans[0].program.lanes)
+    if program.prune is not None and program.prune.together:
+        raise ValueError(
+            "rerun: a trial of a population depends on the others, and runs with them."
+        )
     if program.prune is not None:  # it may have been given up: go as far as it came
         program = replace(program, prune=None, steps=steps)
     group = Group(program, plans[0].operands, range(id - first, id - first + 1), 1)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from ravine.core.paths import leaf_paths
 from ravine.core.rule import rule
 from ravine.engine.batches import Data, Feed, take
-from ravine.engine.prune import Pruner
+from ravine.engine.prune import Judge
 from ravine.spaces.sampling import draw, fill, grid_size
 
 
@@ -75,7 +75,7 @@ class Program:
     """Whether all lanes are at the same step, and take one and the same batch."""
     metric: Callable[[Any], Any] | None
     metric_every: int
-    prune: Pruner | None
+    prune: Judge | None
 
 
 class Operands(NamedTuple):
