@@ -24,6 +24,7 @@ from ravine.engine.stop import (
 )
 from ravine.engine.sweep import sweep
 from ravine.engine.trial import Starts
+from ravine.engine.watch import Progress
 from ravine.optimizers import (
     SGD,
     Adadelta,
@@ -106,6 +107,7 @@ __all__ = [
     "Plateau",
     "PopulationBasedTraining",
     "Problem",
+    "Progress",
     "Pruner",
     "RMSProp",
     "Scale",

@@ -65,6 +65,15 @@ def identity(plan: Plan, sampler: str) -> dict[str, Any]:
     }
 
 
+def known_lanes(folder: Any, name: str) -> int | None:
+    """The width of a group of the sweep in the folder; ``None`` if it cannot be told."""
+    try:
+        lanes = json.loads((Path(folder) / "sweep.json").read_text())[name]["lanes"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+    return lanes if isinstance(lanes, int) else None
+
+
 def check_identity(folder: Path, groups: dict[str, dict[str, Any]]) -> str:
     """Check that the folder holds this sweep, or nothing yet; return the words for it.
 

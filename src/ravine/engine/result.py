@@ -194,6 +194,31 @@ class SweepResult:
             "status": np.array([str(s) for s in self.status], dtype=object),
         }
 
+    def over_seeds(self) -> dict[str, np.ndarray]:
+        """One array a column, a row a configuration: its score over its seeds.
+
+        ``mean`` and ``std`` are of the seeds that ended well, ``ended_well`` their number;
+        ``first_trial`` is the id of the configuration's first seed.
+
+        Raises:
+            ValueError: if seeds were not an axis of the sweep.
+        """
+        if self.seeds is None:
+            raise ValueError("over_seeds needs a sweep with seeds: sweep(..., seeds=5).")
+        count = len(set(self.seeds.tolist()))
+        good = np.zeros(len(self), bool)
+        good[self.ranking] = True
+        scores = np.where(good, self.scores, np.nan).astype(float).reshape(-1, count)
+        well = good.reshape(-1, count).sum(axis=1)
+        some = well > 0
+        mean, std = np.full(len(well), np.nan), np.full(len(well), np.nan)
+        mean[some], std[some] = np.nanmean(scores[some], axis=1), np.nanstd(scores[some], axis=1)
+        shown: dict[str, np.ndarray] = {"first_trial": np.arange(0, len(self), count)}
+        if len(self.templates) > 1 or "" not in self.templates:
+            shown["optimizer"] = self.names[::count]
+        shown |= {name: x[::count] for name, x in self.hyperparameters.items()}
+        return shown | {"mean": mean, "std": std, "ended_well": well}
+
     def to_pandas(self) -> Any:
         """A DataFrame with a row a trial. Needs pandas: ``pip install "ravine[tables]"``."""
         try:
@@ -213,12 +238,15 @@ class SweepResult:
         counts = {s: int(np.sum(self.status == s)) for s in Status}
         told = ", ".join(f"{n} {s}" for s, n in counts.items() if n)
         head = f"SweepResult: {len(self)} trials ({told}), {self.info['seconds']:.3g} s"
-        columns = self.columns()
-        ranking = self.ranking
-        rows = [[_plain(c[i]) for c in columns.values()] for i in ranking[:10]]
-        if not rows:
+        if not self.ranking.size:
             return f"{head}\nNo trial ended with a finite loss."
-        more = len(self) - len(rows)
+        if self.seeds is None:
+            columns, order = self.columns(), self.ranking
+        else:
+            columns = self.over_seeds()
+            order = np.argsort(columns["mean"], kind="stable")
+        rows = [[_plain(c[i]) for c in columns.values()] for i in order[:10]]
+        more = len(next(iter(columns.values()))) - len(rows)
         tail = f"\n... and {more} more" if more else ""
         return f"{head}\n{table(list(columns), rows)}{tail}"
 

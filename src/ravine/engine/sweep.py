@@ -14,12 +14,13 @@ from ravine.engine.batches import Batches
 from ravine.engine.checkpoint import stores
 from ravine.engine.collect import collect
 from ravine.engine.door import check_batches, check_count, check_flag, check_optimizer, check_stop
+from ravine.engine.identity import known_lanes
 from ravine.engine.plan import Plan, plan
 from ravine.engine.prune import Judge
 from ravine.engine.result import SweepResult
 from ravine.engine.stop import Stop
 from ravine.engine.stream import DataError, Stream, check_stream
-from ravine.engine.watch import watching
+from ravine.engine.watch import Progress, watching
 from ravine.engine.width import best_width
 from ravine.engine.workers import Group, places, run
 
@@ -47,6 +48,7 @@ def sweep(
     has_aux: bool = False,
     stochastic: bool = False,
     checkpoint: str | PathLike[str] | None = None,
+    callback: Callable[[Progress], Any] | None = None,
     progress: bool = False,
 ) -> SweepResult:
     r"""Run many optimizations side by side, in lanes that are refilled as trials end.
@@ -99,6 +101,8 @@ def sweep(
         checkpoint: a folder in which to save, every ten seconds or more, what has ended and
             how the lanes stand. The same call goes on from there, to the same numbers; so
             does one with more ``trials``, or with a first grid that has more points behind.
+        callback: called on the host a few times a second with a ``Progress``: how many trials
+            have ended, how many diverged, the best so far. Returns true to end the sweep.
         progress: whether to show a progress bar.
 
     Returns:
@@ -123,6 +127,8 @@ def sweep(
     optimizers = _named(optimizer)
     kept = _keep_count(keep)
     check_flag("progress", progress)
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback must be a function of a Progress, got {callback!r}.")
     data = check_batches(batches)
     stream = data if isinstance(data, Stream) else None
     if stream is not None:
@@ -137,10 +143,11 @@ def sweep(
         prune=prune, sampler=sampler, keep=kept, record_every=record_every, has_aux=has_aux,
         stochastic=stochastic,
     )  # fmt: skip
-    plans = {
-        name: lay_out(optimizer=opt, lanes=_width(lanes, partial(lay_out, optimizer=opt), devices))
-        for name, opt in optimizers.items()
-    }
+    plans = {}
+    for name, one in optimizers.items():
+        known = None if checkpoint is None else known_lanes(checkpoint, name)
+        fitted = partial(lay_out, optimizer=one)
+        plans[name] = fitted(lanes=_width(lanes, known, fitted, devices))
     devices = devices[: sum(-(-p.trials // p.program.lanes) for p in plans.values())]
     with stores(checkpoint, plans, sampler) as on_disk:
         groups = {
@@ -163,19 +170,23 @@ def sweep(
 
         ledgers = [group.ledger for group in groups.values()]
         try:
-            with watching(ledgers, progress, "sweep") as show:
+            with watching(ledgers, progress, callback) as show:
                 return results(run(list(groups.values()), devices, show))
         except DataError as error:
             error.results = results(False)
             raise
 
 
-def _width(lanes: Any, lay_out: Callable[..., Plan], devices: list[jax.Device]) -> int | None:
-    """The width asked for; for ``"auto"`` the one that proves best."""
-    if not isinstance(lanes, str):
-        return lanes
-    if lanes != "auto":
+def _width(
+    lanes: Any, known: int | None, lay_out: Callable[..., Plan], devices: list[jax.Device]
+) -> int | None:
+    """The width asked for, or the one of the checkpoint; for ``"auto"`` what proves best."""
+    if isinstance(lanes, str) and lanes != "auto":
         raise ValueError(f'lanes must be a number or "auto", got {lanes!r}.')
+    if lanes is not None and lanes != "auto":
+        return lanes
+    if known is not None or lanes is None:
+        return known
     most = -(-lay_out(lanes=1).trials // len(devices))
     return best_width(lambda n: lay_out(lanes=n)[:2], most, devices[0], len(devices))
 

@@ -174,6 +174,7 @@ def _run(groups: Sequence[Group], devices: Sequence[jax.Device], show: Callable[
             show()
             if crew.stop.is_set():
                 break
+        show()
     except KeyboardInterrupt:
         complete = False
     finally:
@@ -181,7 +182,6 @@ def _run(groups: Sequence[Group], devices: Sequence[jax.Device], show: Callable[
         pool.shutdown(wait=True)
     for future in futures:
         future.result()
-    show()
     return complete
 
 
