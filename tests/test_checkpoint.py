@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import ravine as rv
-from ravine.engine import journal, workers
+from ravine.engine import drive, journal, workers
 from ravine.engine.ledger import Ledger
 from ravine.engine.queue import Queue
 
@@ -82,9 +82,9 @@ def hurry(put=setattr):
         return getattr(ticks, "now", 0)
 
     put(Queue, "waiting", property(ticking))
-    put(workers, "perf_counter", clock)
-    put(workers, "_SAVE_PERIOD", 0.0)
-    put(workers, "_PERIOD", 1e-9)
+    put(drive, "perf_counter", clock)
+    put(drive, "SAVE_PERIOD", 0.0)
+    put(drive, "PERIOD", 1e-9)
 
 
 @pytest.fixture(scope="module")

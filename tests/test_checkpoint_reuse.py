@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ravine as rv
-from ravine.engine import workers
+from ravine.engine import drive
 from ravine.optimizers import SGD
 from tests.test_checkpoint import bits, reused
 
@@ -99,9 +99,9 @@ class TestMore:
             raise RuntimeError
 
         with monkeypatch.context() as patch:
-            patch.setattr(workers, "_PERIOD", 1e-9)
-            patch.setattr(workers, "_SAVE_PERIOD", -1.0)
-            patch.setattr(workers, "_drive", stopping(workers._drive))
+            patch.setattr(drive, "PERIOD", 1e-9)
+            patch.setattr(drive, "SAVE_PERIOD", -1.0)
+            patch.setattr(drive.Drive, "run", stopping(drive.Drive.run))
             run(DRAWN, trials=9, steps=150, checkpoint=tmp_path)
         assert list(tmp_path.glob("*.lanes"))
         few = run(DRAWN, trials=2, steps=150, checkpoint=tmp_path)
@@ -126,16 +126,16 @@ class Once:
         return self.asked > 1 or self.event.is_set()
 
 
-def stopping(drive):
+def stopping(run):
     """A worker that is stopped after one look at its lanes."""
-    return lambda stop, *rest: (drive(Once(stop), *rest), stop.set())
+    return lambda lanes, stop: (run(lanes, Once(stop)), stop.set())
 
 
 class TestPruned:
     @pytest.mark.parametrize("metric", [None, size])
     def test_a_checkpoint_changes_nothing(self, metric, tmp_path, monkeypatch):
-        monkeypatch.setattr(workers, "_SAVE_PERIOD", 0.0)
-        monkeypatch.setattr(workers, "_PERIOD", 1e-9)
+        monkeypatch.setattr(drive, "SAVE_PERIOD", 0.0)
+        monkeypatch.setattr(drive, "PERIOD", 1e-9)
         prune = rv.SuccessiveHalving(eta=2, min_steps=10)
         call = partial(run, DRAWN, trials=30, steps=90, metric=metric, prune=prune)
         want = call()

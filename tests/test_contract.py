@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ravine as rv
-from ravine.engine import workers
+from ravine.engine import drive
 from ravine.engine.plan import numbers_of, plan
 from ravine.optimizers import SGD
 
@@ -116,7 +116,7 @@ class TestOneSweep:
 
     @pytest.mark.parametrize("period", [0.0, 1e9], ids=["often", "seldom"])
     def test_how_often_the_host_looks_does_not_matter(self, plain, period, monkeypatch):
-        monkeypatch.setattr(workers, "_PERIOD", period)
+        monkeypatch.setattr(drive, "PERIOD", period)
         assert rows(given_starts()) == rows(plain)
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ravine as rv
-from ravine.engine import plan, workers
+from ravine.engine import drive, plan
 from ravine.engine.ledger import Ledger
 from ravine.engine.queue import Queue
 from ravine.optimizers import SGD
@@ -166,7 +166,7 @@ class TestContract:
     )
     def test_who_does_what_changes_no_bit(self, name, plain, many, most, seed, tight, period):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(workers, "_PERIOD", period)
+            patch.setattr(drive, "PERIOD", period)
             patch.setattr(Queue, "take", shared(many, most, seed))
             if tight and name in ("early", "in step"):  # another program, slow to compile
                 patch.setattr(plan, "_room", lambda lanes, *_: lanes)

@@ -7,12 +7,12 @@ import jax
 import numpy as np
 
 from ravine.core.types import Transform
+from ravine.engine.group import Group
 from ravine.engine.ledger import Ledger
 from ravine.engine.plan import Plan, numbers_of
 from ravine.engine.readout import Kept, Rows
 from ravine.engine.result import SweepResult
 from ravine.engine.status import STATUSES, Status
-from ravine.engine.workers import Group
 
 
 def collect(

@@ -14,6 +14,7 @@ from ravine.engine.batches import Batches
 from ravine.engine.checkpoint import stores
 from ravine.engine.collect import collect
 from ravine.engine.door import check_batches, check_count, check_flag, check_optimizer, check_stop
+from ravine.engine.group import Group
 from ravine.engine.identity import known_lanes
 from ravine.engine.plan import Plan, plan
 from ravine.engine.prune import Judge
@@ -22,7 +23,7 @@ from ravine.engine.stop import Stop
 from ravine.engine.stream import DataError, Stream, check_stream
 from ravine.engine.watch import Progress, watching
 from ravine.engine.width import best_width
-from ravine.engine.workers import Group, places, run
+from ravine.engine.workers import places, run
 
 
 def sweep(

@@ -6,87 +6,19 @@ which most is left; so all are busy until the last queue is empty.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
-from dataclasses import replace
-from functools import partial
 from threading import Condition, Event
 from time import perf_counter
 from typing import Any
 
 import jax
-import numpy as np
 
 from ravine.core.numerics import same_precision
-from ravine.engine.batches import Data
-from ravine.engine.checkpoint import Store
+from ravine.engine.drive import PERIOD, Drive
 from ravine.engine.executable import Executable, executable
-from ravine.engine.lane import RUNNING
-from ravine.engine.lanes import Carry, empty
-from ravine.engine.ledger import Ledger
-from ravine.engine.queue import Queue, ranges
-from ravine.engine.readout import Rows
-from ravine.engine.stream import Stream
-from ravine.engine.trial import Operands, Program
-
-_PERIOD = 0.25
-"""Seconds between two looks at a running program."""
-_SAVE_PERIOD = 10.0
-"""Seconds between two checkpoints; more if 19 times what one costs is more."""
-
-
-class Group:
-    """Trials that share a program: their queue, their ledger, and an executable a device."""
-
-    def __init__(
-        self,
-        program: Program,
-        operands: Operands,
-        ids: range,
-        workers: int,
-        store: Store | None = None,
-        stream: Stream | None = None,
-    ) -> None:
-        self.program, self.operands = program, operands
-        self.store, self.stream, self._workers = store, stream, workers
-        self.ledger = Ledger(program, ids, empty(program, operands))
-        self.executables: dict[jax.Device, Executable] = {}
-        self.started = False
-        self.compile_seconds = 0.0
-        self.left: list[Carry] = []
-        """Lanes that an earlier run left, with trials in them, for a worker to go on with."""
-        if store is not None:
-            for entry in store.entries:
-                self.ledger.restore(entry.rows, entry.kept, int(entry.segments))
-            store.entries.clear()
-            self.left = store.lanes()[:workers]
-        self._queue_up()
-
-    def _queue_up(self) -> None:
-        """Let all wait that have not ended and stand in no lane."""
-        first = int(self.ledger.rows.ids[0])
-        waiting = self.ledger.waiting
-        for carry in self.left:
-            running = carry.trial.id[carry.motion.status == RUNNING] - first
-            waiting[running[running < len(waiting)]] = False
-        self.queue = Queue(
-            ranges(waiting, first),
-            width=self.program.lanes, workers=self._workers, whole=self.program.in_step,
-        )  # fmt: skip
-
-    def halve(self) -> None:
-        """Go on in half as many lanes."""
-        lanes = self.program.lanes // 2
-        self.program = replace(self.program, lanes=lanes, room=max(lanes, self.program.room // 2))
-        self.executables, self.left, self.started = {}, [], False
-        self.ledger.program = self.program
-        self._queue_up()
-
-    @property
-    def open(self) -> bool:
-        """Whether there is something that no worker has taken up."""
-        return bool(self.queue.waiting or self.left)
+from ravine.engine.group import Group
 
 
 class Crew:
@@ -170,7 +102,7 @@ def _run(groups: Sequence[Group], devices: Sequence[jax.Device], show: Callable[
                 made = executable(group.program, group.operands, device)
                 group.compile_seconds += perf_counter() - began
                 crew.ready(group, device, made)
-        while wait(futures, timeout=_PERIOD, return_when=FIRST_EXCEPTION).not_done:
+        while wait(futures, timeout=PERIOD, return_when=FIRST_EXCEPTION).not_done:
             show()
             if crew.stop.is_set():
                 break
@@ -191,69 +123,7 @@ def _work(
     try:
         with precision:
             while (group := crew.claim(device)) is not None:
-                _drive(crew.stop, group, worker, device)
+                Drive(group, worker, device).run(crew.stop)
     except BaseException:
         crew.stop.set()
         raise
-
-
-def _drive(stop: Event, group: Group, worker: int, device: jax.Device) -> None:
-    """Advance a set of lanes until the group's queue is empty and the lanes are idle."""
-    advance, seconds = group.executables[device].get()
-    group.compile_seconds += seconds
-    try:
-        carry = group.left.pop()
-    except IndexError:
-        carry = empty(group.program, group.operands)
-    done = saved = int(carry.segments)
-    operands, carry = jax.device_put((group.operands, carry), device)
-    next_id = end_id = 0
-    carry = carry._replace(next_id=np.int32(0), end_id=np.int32(0))
-    segments, busy, running, first = 1, True, False, done
-    chunks: Iterator[Any] = iter(())
-    unsaved: list[Rows] = []
-    clock, cost = perf_counter(), 0.0
-    while not stop.is_set():
-        if next_id == end_id and (grant := group.queue.take()) is not None:
-            next_id, end_id = grant
-            carry = carry._replace(next_id=np.int32(next_id), end_id=np.int32(end_id))
-        elif not busy:
-            break
-        if group.stream is not None:
-            if not running:
-                chunks = group.stream.chunks(group.program.segment, group.program.steps + 1)
-            data = jax.device_put(next(chunks), device)
-            operands, segments = operands._replace(data=Data(data, None)), 1
-        began, before = perf_counter(), done
-        more = np.bool_(group.queue.waiting > 0)
-        carry, pending = advance(operands, carry, np.int32(segments), more)
-        count, next_id, done, running, busy = (x.item() for x in jax.device_get(pending))
-        if count:
-            rows = jax.tree.map(partial(_first, count), carry.finished.rows)
-            group.ledger.add(rows, worker)
-            carry = carry._replace(finished=carry.finished._replace(count=np.int32(0)))
-            if group.store is not None:
-                unsaved.append(rows)
-        if done - before == segments:
-            growth = _PERIOD / max(perf_counter() - began, 1e-6)
-            segments = int(np.clip(segments * min(growth, 8.0), 1, 2**20))
-        if group.store is not None and perf_counter() - clock > max(_SAVE_PERIOD, 19 * cost):
-            clock = perf_counter()
-            if group.store.save(
-                worker, _joined(carry, unsaved), jax.device_get(carry), done - saved
-            ):
-                unsaved, saved = [], done
-            cost = perf_counter() - clock
-    carry = jax.device_get(carry)
-    group.ledger.close(carry, worker, done - first)
-    if group.store is not None:
-        group.store.save(worker, _joined(carry, unsaved), carry, done - saved)
-
-
-def _joined(carry: Carry, rows: list[Rows]) -> Rows:
-    none = jax.tree.map(partial(_first, 0), carry.finished.rows)
-    return jax.tree.map(lambda *xs: np.concatenate(xs), none, *rows)
-
-
-def _first(n: int, x: jax.Array) -> np.ndarray:
-    return np.asarray(x)[:n].copy()  # the array itself is given away in the next call

@@ -1,0 +1,109 @@
+"""One worker's set of lanes: what the host does between two calls of the compiled program."""
+
+from collections.abc import Iterator
+from functools import partial
+from threading import Event
+from time import perf_counter
+from typing import Any
+
+import jax
+import numpy as np
+
+from ravine.engine.batches import Data
+from ravine.engine.group import Group
+from ravine.engine.lanes import empty
+from ravine.engine.readout import Rows
+
+PERIOD = 0.25
+"""Seconds between two looks at a running program."""
+SAVE_PERIOD = 10.0
+"""Seconds between two checkpoints; more if 19 times what one costs is more."""
+
+
+class Drive:
+    """Lanes on a device, kept going until the group's queue is empty and they are idle."""
+
+    def __init__(self, group: Group, worker: int, device: jax.Device) -> None:
+        self._group, self._worker, self._device = group, worker, device
+        self._program, seconds = group.executables[device].get()
+        group.compile_seconds += seconds
+        carry = group.adopt() or empty(group.program, group.operands)
+        self._first = self._saved = self._done = int(carry.segments)
+        self._operands, carry = jax.device_put((group.operands, carry), device)
+        self._carry = carry._replace(next_id=np.int32(0), end_id=np.int32(0))
+        self._next_id = self._end_id = 0
+        self._busy, self._running = True, False
+        self._segments = 1
+        self._chunks: Iterator[Any] = iter(())
+        self._unsaved: list[Rows] = []
+        self._save_at, self._save_cost = perf_counter(), 0.0
+
+    def run(self, stop: Event) -> None:
+        """Go on until there is nothing left to do, or ``stop`` is set; then write down the rest."""
+        while not stop.is_set() and (self._take() or self._busy):
+            self._feed()
+            self._advance()
+            wait = max(SAVE_PERIOD, 19 * self._save_cost)
+            if perf_counter() - self._save_at > wait:
+                self._save()
+        self._carry = jax.device_get(self._carry)
+        self._group.ledger.close(self._carry, self._worker, self._done - self._first)
+        self._save()
+
+    def _take(self) -> bool:
+        """Take ids from the queue, if those taken before are used up; whether there were any."""
+        if self._next_id < self._end_id or (grant := self._group.queue.take()) is None:
+            return False
+        self._next_id, self._end_id = grant
+        self._carry = self._carry._replace(
+            next_id=np.int32(self._next_id), end_id=np.int32(self._end_id)
+        )
+        return True
+
+    def _feed(self) -> None:
+        """Hand the next batches of a stream to the lanes: from its start, if they all begin."""
+        stream, program = self._group.stream, self._group.program
+        if stream is None:
+            return
+        if not self._running:
+            self._chunks = stream.chunks(program.segment, program.steps + 1)
+        data = jax.device_put(next(self._chunks), self._device)
+        self._operands, self._segments = self._operands._replace(data=Data(data, None)), 1
+
+    def _advance(self) -> None:
+        """Call the program for about a period, and write down what has ended."""
+        began, before = perf_counter(), self._done
+        more = np.bool_(self._group.queue.waiting > 0)
+        self._carry, tally = self._program(
+            self._operands, self._carry, np.int32(self._segments), more
+        )
+        count, self._next_id, self._done, self._running, self._busy = (
+            x.item() for x in jax.device_get(tally)
+        )
+        finished = self._carry.finished
+        if count:
+            rows = jax.tree.map(partial(_head, count), finished.rows)
+            self._group.ledger.add(rows, self._worker)
+            self._carry = self._carry._replace(finished=finished._replace(count=np.int32(0)))
+            if self._group.store is not None:
+                self._unsaved.append(rows)
+        if self._done - before == self._segments:
+            growth = PERIOD / max(perf_counter() - began, 1e-6)
+            self._segments = int(np.clip(self._segments * min(growth, 8.0), 1, 2**20))
+
+    def _save(self) -> None:
+        """Save what has ended, and the lanes, if there is a place for it."""
+        if self._group.store is None:
+            return
+        began = perf_counter()
+        none = jax.tree.map(partial(_head, 0), self._carry.finished.rows)
+        rows = jax.tree.map(lambda *xs: np.concatenate(xs), none, *self._unsaved)
+        carry, segments = jax.device_get(self._carry), self._done - self._saved
+        if self._group.store.save(self._worker, rows, carry, segments):
+            self._unsaved, self._saved = [], self._done
+        self._save_at = perf_counter()
+        self._save_cost = self._save_at - began
+
+
+def _head(n: int, x: jax.Array) -> np.ndarray:
+    return np.asarray(x)[:n].copy()  # the array itself is given away in the next call

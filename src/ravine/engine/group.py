@@ -1,0 +1,74 @@
+"""Trials that share a program, and what all workers on them have in common."""
+
+from dataclasses import replace
+
+import jax
+
+from ravine.engine.checkpoint import Store
+from ravine.engine.executable import Executable
+from ravine.engine.lane import RUNNING
+from ravine.engine.lanes import Carry, empty
+from ravine.engine.ledger import Ledger
+from ravine.engine.queue import Queue, ranges
+from ravine.engine.stream import Stream
+from ravine.engine.trial import Operands, Program
+
+
+class Group:
+    """Trials that share a program: their queue, their ledger, and an executable a device."""
+
+    def __init__(
+        self,
+        program: Program,
+        operands: Operands,
+        ids: range,
+        workers: int,
+        store: Store | None = None,
+        stream: Stream | None = None,
+    ) -> None:
+        self.program, self.operands = program, operands
+        self.store, self.stream, self._workers = store, stream, workers
+        self.ledger = Ledger(program, ids, empty(program, operands))
+        self.executables: dict[jax.Device, Executable] = {}
+        self.started = False
+        self.compile_seconds = 0.0
+        self.left: list[Carry] = []
+        """Lanes that an earlier run left, with trials in them, for a worker to go on with."""
+        if store is not None:
+            for entry in store.entries:
+                self.ledger.restore(entry.rows, entry.kept, int(entry.segments))
+            store.entries.clear()
+            self.left = store.lanes()[:workers]
+        self._queue_up()
+
+    def _queue_up(self) -> None:
+        """Let all wait that have not ended and stand in no lane."""
+        first = int(self.ledger.rows.ids[0])
+        waiting = self.ledger.waiting
+        for carry in self.left:
+            running = carry.trial.id[carry.motion.status == RUNNING] - first
+            waiting[running[running < len(waiting)]] = False
+        self.queue = Queue(
+            ranges(waiting, first),
+            width=self.program.lanes, workers=self._workers, whole=self.program.in_step,
+        )  # fmt: skip
+
+    def halve(self) -> None:
+        """Go on in half as many lanes."""
+        lanes = self.program.lanes // 2
+        self.program = replace(self.program, lanes=lanes, room=max(lanes, self.program.room // 2))
+        self.executables, self.left, self.started = {}, [], False
+        self.ledger.program = self.program
+        self._queue_up()
+
+    def adopt(self) -> Carry | None:
+        """Lanes to go on with, if there are any that no worker has taken."""
+        try:
+            return self.left.pop()
+        except IndexError:
+            return None
+
+    @property
+    def open(self) -> bool:
+        """Whether there is something that no worker has taken up."""
+        return bool(self.queue.waiting or self.left)
