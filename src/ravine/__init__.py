@@ -8,7 +8,6 @@ from ravine.core.rule import rule
 from ravine.core.types import EmptyState, Schedule, Space, Transform
 from ravine.engine.batches import Batches
 from ravine.engine.minimize import MinimizeResult, minimize
-from ravine.engine.population import PopulationBasedTraining
 from ravine.engine.prune import Hyperband, MedianPruning, Pruner, SuccessiveHalving
 from ravine.engine.result import SweepResult, TrialResult, load
 from ravine.engine.status import Status
@@ -153,11 +152,13 @@ __all__ = [
 
 if TYPE_CHECKING:
     from ravine import problems, schedules
+    from ravine.engine.population import PopulationBasedTraining
     from ravine.interop.optax import from_optax, to_optax
     from ravine.problems import Problem
     from ravine.report import plot
 
 _LATER = {
+    "PopulationBasedTraining": "ravine.engine.population",
     "Problem": "ravine.problems",
     "from_optax": "ravine.interop.optax",
     "plot": "ravine.report.plot",

@@ -181,18 +181,16 @@ def _is_key(x: Any) -> bool:
 
 @contextmanager
 def stores(folder: Any, plans: dict[str, Plan], sampler: str) -> Iterator[dict[str, Store]]:
-    """The places on disk of the groups, if there is a folder; a warning if saving failed."""
+    """The places on disk of the groups, by optimizer; a warning if saving failed."""
     made: dict[str, Store] = {}
     try:
-        if folder is not None:
-            folder = Path(folder)
-            folder.mkdir(parents=True, exist_ok=True)
-            groups = {name: identity(p, sampler) for name, p in plans.items()}
-            text = check_identity(folder, groups)
-            for i, (name, p) in enumerate(plans.items()):
-                made[name] = Store(folder, f"trials-{i}", p)
-            # Only now is it sure that no other run has the folder.
-            write_identity(folder, text)
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        text = check_identity(folder, {name: identity(p, sampler) for name, p in plans.items()})
+        for i, (name, p) in enumerate(plans.items()):
+            made[name] = Store(folder, f"trials-{i}", p)
+        # Only now is it sure that no other run has the folder.
+        write_identity(folder, text)
         yield made
     finally:
         for store in made.values():

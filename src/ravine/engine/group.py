@@ -1,10 +1,10 @@
 """Trials that share a program, and what all workers on them have in common."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import jax
 
-from ravine.engine.checkpoint import Store
 from ravine.engine.executable import Executable
 from ravine.engine.lane import RUNNING
 from ravine.engine.lanes import Carry, empty
@@ -12,6 +12,9 @@ from ravine.engine.ledger import Ledger
 from ravine.engine.queue import Queue, ranges
 from ravine.engine.stream import Stream
 from ravine.engine.trial import Operands, Program
+
+if TYPE_CHECKING:
+    from ravine.engine.checkpoint import Store
 
 
 class Group:
@@ -23,7 +26,7 @@ class Group:
         operands: Operands,
         ids: range,
         workers: int,
-        store: Store | None = None,
+        store: "Store | None" = None,
         stream: Stream | None = None,
     ) -> None:
         self.program, self.operands = program, operands

@@ -1,6 +1,7 @@
 """Many optimizations at once."""
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from os import PathLike
@@ -11,18 +12,15 @@ import jax
 
 from ravine.core.types import Transform
 from ravine.engine.batches import Batches
-from ravine.engine.checkpoint import stores
 from ravine.engine.collect import collect
 from ravine.engine.door import check_batches, check_count, check_flag, check_optimizer, check_stop
 from ravine.engine.group import Group
-from ravine.engine.identity import known_lanes
 from ravine.engine.plan import Plan, plan
 from ravine.engine.prune import Judge
 from ravine.engine.result import SweepResult
 from ravine.engine.stop import Stop
 from ravine.engine.stream import DataError, Stream, check_stream
 from ravine.engine.watch import Progress, watching
-from ravine.engine.width import best_width
 from ravine.engine.workers import places, run
 
 
@@ -146,11 +144,11 @@ def sweep(
     )  # fmt: skip
     plans = {}
     for name, one in optimizers.items():
-        known = None if checkpoint is None else known_lanes(checkpoint, name)
+        known = None if checkpoint is None else _known_lanes(checkpoint, name)
         fitted = partial(lay_out, optimizer=one)
         plans[name] = fitted(lanes=_width(lanes, known, fitted, devices))
     devices = devices[: sum(-(-p.trials // p.program.lanes) for p in plans.values())]
-    with stores(checkpoint, plans, sampler) as on_disk:
+    with _stores(checkpoint, plans, sampler) as on_disk:
         groups = {
             name: Group(
                 p.program, p.operands, range(p.trials), len(devices),
@@ -178,6 +176,21 @@ def sweep(
             raise
 
 
+def _stores(folder: Any, plans: dict[str, Plan], sampler: str) -> AbstractContextManager[Any]:
+    """The places on disk, by optimizer; what they need is loaded only if there is a folder."""
+    if folder is None:
+        return nullcontext({})
+    from ravine.engine.checkpoint import stores
+
+    return stores(folder, plans, sampler)
+
+
+def _known_lanes(folder: Any, name: str) -> int | None:
+    from ravine.engine.identity import known_lanes
+
+    return known_lanes(folder, name)
+
+
 def _width(
     lanes: Any, known: int | None, lay_out: Callable[..., Plan], devices: list[jax.Device]
 ) -> int | None:
@@ -188,6 +201,8 @@ def _width(
         return lanes
     if known is not None or lanes is None:
         return known
+    from ravine.engine.width import best_width
+
     most = -(-lay_out(lanes=1).trials // len(devices))
     return best_width(lambda n: lay_out(lanes=n)[:2], most, devices[0], len(devices))
 
