@@ -116,16 +116,24 @@ def free_memory(device: jax.Device) -> float:
 def _seconds_a_lane_step(
     compiled: Any, program: Program, operands: Operands, device: jax.Device
 ) -> float:
-    """Time a few segments in which all lanes are busy."""
-    times: list[float] = []
+    """Time segments in which lanes are busy, without what a call and a beginning cost."""
     operands = jax.device_put(operands, device)
-    while len(times) < 3 or sum(times) < _SECONDS:
+
+    def timed(segments: int) -> tuple[float, int]:
         carry = jax.device_put(empty(program, operands), device)
         carry = carry._replace(next_id=np.int32(0), end_id=np.int32(program.lanes))
         began = perf_counter()
-        jax.block_until_ready(compiled(operands, carry, np.int32(1), np.bool_(True)))
-        times.append(perf_counter() - began)
-    return median(times) / (program.lanes * program.segment)
+        _, tally = compiled(operands, carry, np.int32(segments), np.bool_(False))
+        done = int(tally.segments)
+        return perf_counter() - began, done
+
+    timed(1)
+    once = min(timed(1)[0] for _ in range(3))
+    times: list[float] = []
+    for _ in range(3):
+        seconds, done = timed(1 + max(1, int(_SECONDS / max(once, 1e-4))))
+        times.append((seconds - once) / (done - 1) if done > 1 else seconds)
+    return max(median(times), 1e-9) / (program.lanes * program.segment)
 
 
 __all__ = ["best_width", "free_memory", "memory", "step_bytes"]
