@@ -17,7 +17,7 @@ import numpy as np
 from ravine.engine.lane import CODE_BITS, RUNNING, Motion, Moving, begin, step
 from ravine.engine.readout import Buffer, Finished, Kept, keep, write
 from ravine.engine.status import Status
-from ravine.engine.trial import Abstract, Operands, Program, Trial, batch_at
+from ravine.engine.trial import Abstract, Operands, Program, Trial, batch_at, key_of
 
 
 class Carry(NamedTuple):
@@ -50,7 +50,7 @@ def empty(program: Program, operands: Operands) -> Carry:
     ended = np.full(program.lanes, Status.MAX_STEPS.code, np.int8)
     zero = np.zeros((), np.int32)
     return Carry(
-        trial=jax.tree.map(_zeros, trial),
+        trial=jax.tree.map(_zeros, trial._replace(key=None)),
         motion=idle._replace(status=ended),
         next_id=zero,
         end_id=zero,
@@ -105,7 +105,8 @@ def advance(
 
 def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
     carry = _refill(program, operands, carry)
-    trial, before = carry.trial, carry.motion
+    keys = jax.vmap(partial(key_of, program, operands))(carry.trial.id)
+    trial, before = carry.trial._replace(key=keys), carry.motion
     # Lanes in step share one batch, which is cheaper to fetch and to multiply with.
     kind = "full" if program.feed is None else program.feed.kind
     same_order = kind == "stream" or (kind == "shared" and not program.seeds)
@@ -134,7 +135,7 @@ def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
         )
     ended = (before.status == RUNNING) & (motion.status != RUNNING)
     return carry._replace(
-        trial=trial,
+        trial=trial._replace(key=None),
         motion=motion,
         pruning=pruning,
         segments=carry.segments + 1,
@@ -152,6 +153,7 @@ def _refill(program: Program, operands: Operands, carry: Carry) -> Carry:
         place = jnp.cumsum(idle, dtype=jnp.int32) - 1
         fresh = idle & (place < waiting)
         trial, motion = jax.vmap(partial(begin, program, operands))(carry.next_id + place)
+        trial = trial._replace(key=None)
         motion = motion._replace(begun=jnp.full_like(motion.begun, carry.segments))
         return jax.tree.map(partial(_pick, fresh), (trial, motion), (carry.trial, carry.motion))
 

@@ -97,7 +97,8 @@ class Trial(NamedTuple):
 
     id: jax.Array
     seed: jax.Array
-    key: jax.Array
+    key: Any
+    """Follows from the id; ``None`` between segments, so that it costs nothing if unused."""
     numbers: tuple[jax.Array, ...]
 
 
@@ -122,10 +123,15 @@ def define(program: Program, operands: Operands, id: jax.Array) -> Trial:
     """The trial with this id."""
     config, seed = id // max(program.seeds, 1), id % max(program.seeds, 1)
     numbers = draw(operands.template, jax.random.fold_in(operands.key, 0), config, operands.unit)
+    return Trial(id, seed, key_of(program, operands, id), numbers)
+
+
+def key_of(program: Program, operands: Operands, id: jax.Array) -> jax.Array:
+    """The key from which all that is random in a trial follows, but its hyperparameters."""
+    config, seed = id // max(program.seeds, 1), id % max(program.seeds, 1)
     # With seeds, all configurations share the start and the noise of a seed.
     kind, index = (1, operands.seeds[seed]) if program.seeds else (2, config)
-    key = jax.random.fold_in(jax.random.fold_in(operands.key, kind), index)
-    return Trial(id, seed, key, numbers)
+    return jax.random.fold_in(jax.random.fold_in(operands.key, kind), index)
 
 
 def settings(operands: Operands, trial: Trial) -> tuple[Any, Any, Any]:
