@@ -11,6 +11,7 @@ so far. The second leaves out all but gradient, update and norm.
 import jax
 import jax.numpy as jnp
 import numpy as np
+import peers
 from harness import arguments, ratios, report, rounds
 
 import ravine as rv
@@ -24,28 +25,13 @@ def loss(x):
     return 0.5 * jnp.sum(EIGENVALUES * x**2)
 
 
-@jax.jit
-@jax.vmap
-def same_step(learning_rate):
-    """One trial by the package's own optimizer and test, in a while_loop."""
-    optimizer, stop = rv.SGD(learning_rate, momentum=0.9), rv.GradNorm(TOLERANCE) | rv.Diverged()
+def momentum(learning_rate):
+    """The optimizer of all trials, at a learning rate."""
+    return rv.SGD(learning_rate, momentum=0.9)
 
-    def body(carry):
-        x, state, stop_state, step, best, _, _ = carry
-        value, grad = jax.value_and_grad(loss)(x)
-        updates, state = optimizer.update(grad, state, x, value=value)
-        code, stop_state = stop.test(rv.Seen(value, grad, updates, step), stop_state)
-        code = jnp.where((code == 0) & (step >= MAX_STEPS), jnp.int8(2), code)
-        go = code == 0
-        best = jnp.where(jnp.isfinite(value) & (value < best), value, best)
-        x = jnp.where(go, rv.apply_updates(x, updates), x)
-        return x, state, stop_state, step + go.astype(jnp.int32), best, value, code
 
-    x = jnp.ones(DIMENSION)
-    zero, inf = jnp.zeros((), jnp.int32), jnp.full((), jnp.inf)
-    start = (x, optimizer.init(x), stop.init(), zero, inf, inf, jnp.zeros((), jnp.int8))
-    x, _, _, step, best, value, code = jax.lax.while_loop(lambda c: c[-1] == 0, body, start)
-    return step, code, value, best, x
+STOP = rv.GradNorm(TOLERANCE) | rv.Diverged()
+same_step = peers.to_the_end(loss, momentum, STOP, MAX_STEPS)
 
 
 @jax.jit
@@ -75,18 +61,19 @@ def main() -> None:
 
     def lanes(**more):
         return rv.sweep(
-            loss, jnp.ones(DIMENSION), rv.SGD(rv.Grid(rates), momentum=0.9), steps=MAX_STEPS,
-            stop=rv.GradNorm(TOLERANCE) | rv.Diverged(), lanes=options.lanes, **more,
+            loss, jnp.ones(DIMENSION), momentum(rv.Grid(rates)), steps=MAX_STEPS,
+            stop=STOP, lanes=options.lanes, **more,
         )  # fmt: skip
 
     ours, alone = lanes(), lanes(workers=1)
-    peer = np.asarray(same_step(rates)[0])
+    starts = np.ones((trials, DIMENSION), np.float32)
+    peer = np.asarray(same_step(rates, starts)[0])
     seconds = rounds(
         {
             ONE: lambda: lanes(workers=1).values,
             "refilled lanes, all workers": lambda: lanes().values,
             "one worker, no history": lambda: lanes(workers=1, record_every=0).values,
-            "vmap(while_loop), the same step": lambda: same_step(rates),
+            "vmap(while_loop), the same step": lambda: same_step(rates, starts),
             "vmap(while_loop), bare step": lambda: bare_step(rates),
         },
         options.repeats,

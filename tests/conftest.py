@@ -4,6 +4,7 @@ Implicit promotion is an error, of dtypes and of ranks; warnings are errors (pyp
 double precision is a test's own choice; random numbers are the same in every run.
 """
 
+import _thread
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,3 +56,30 @@ def rng() -> np.random.Generator:
 def key() -> jax.Array:
     """A JAX random key, the same in every run."""
     return jax.random.key(0)
+
+
+@pytest.fixture
+def interrupt_after(monkeypatch):
+    """Ctrl-C as soon as a worker has come so many times with trials that ended."""
+    from ravine.engine import workers
+    from ravine.engine.ledger import Ledger
+
+    def arm(visits):
+        stops, seen = [], []
+        make, add = workers.Event, Ledger.add
+
+        def remembered():
+            stops.append(make())
+            return stops[-1]
+
+        def added(ledger, rows, worker):
+            add(ledger, rows, worker)
+            seen.append(rows)
+            if len(seen) == visits:
+                _thread.interrupt_main()
+                assert stops[-1].wait(20)
+
+        monkeypatch.setattr(workers, "Event", remembered)
+        monkeypatch.setattr(Ledger, "add", added)
+
+    return arm

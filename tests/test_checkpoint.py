@@ -1,6 +1,5 @@
 """A sweep that was interrupted, or damaged on disk, goes on to the same bits."""
 
-import _thread
 import random
 import shutil
 import threading
@@ -96,29 +95,13 @@ def plain():
 
 
 @pytest.fixture
-def stopped(tmp_path, monkeypatch):
+def stopped(tmp_path, interrupt_after):
     """A folder whose sweep was interrupted, and what came of it."""
     folder = tmp_path / "sweep"
-    stops, seen, make, add = [], [], workers.Event, Ledger.add
-
-    def remembered():
-        stops.append(make())
-        return stops[-1]
 
     def run(visits=3, **kwargs):
-        """Ctrl-C as soon as a worker has come so many times with trials that ended."""
-
-        def added(ledger, rows, worker):
-            add(ledger, rows, worker)
-            seen.append(worker)
-            if len(seen) == visits:
-                _thread.interrupt_main()
-                assert stops[-1].wait(20)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(workers, "Event", remembered)
-            patch.setattr(Ledger, "add", added)
-            out = sweep(checkpoint=folder, **kwargs)
+        interrupt_after(visits)
+        out = sweep(checkpoint=folder, **kwargs)
         assert not out.info["complete"]
         return folder, out
 

@@ -1,6 +1,5 @@
 """Sweeps: every trial is the minimization that it says it is."""
 
-import _thread
 import itertools
 import math
 import re
@@ -150,31 +149,6 @@ class TestShown:
     def test_without_progress_nothing_is_printed(self, capsys):
         grid(record_every=1)
         assert capsys.readouterr() == ("", "")
-
-
-@pytest.fixture
-def interrupt_after(monkeypatch):
-    """Ctrl-C as soon as a worker has come so many times with trials that ended."""
-
-    def arm(visits):
-        stops, seen = [], []
-        make, add = workers.Event, Ledger.add
-
-        def remembered():
-            stops.append(make())
-            return stops[-1]
-
-        def added(ledger, rows, worker):
-            add(ledger, rows, worker)
-            seen.append(rows)
-            if len(seen) == visits:
-                _thread.interrupt_main()
-                assert stops[-1].wait(20)
-
-        monkeypatch.setattr(workers, "Event", remembered)
-        monkeypatch.setattr(Ledger, "add", added)
-
-    return arm
 
 
 class TestInterrupt:

@@ -17,14 +17,12 @@ import numpy as np
 
 from ravine.engine.identity import check_identity, identity, write_identity
 from ravine.engine.journal import Journal, read, whole
-from ravine.engine.lane import Motion
+from ravine.engine.lane import RUNNING, Motion
 from ravine.engine.lanes import Carry, empty
 from ravine.engine.plan import Plan
 from ravine.engine.readout import Kept, Rows
 from ravine.engine.replace import generations, replace
 from ravine.engine.status import Status
-
-RUNNING = Status.RUNNING.code
 
 
 class Entry(NamedTuple):
@@ -134,8 +132,7 @@ def _complete(plan: Plan, entries: list[Entry]) -> list[Entry]:
     """The entries without the trials whose parameters are asked for now and were not kept."""
     if plan.program.keep is None or not entries:
         return entries
-    measured = plan.program.metric is not None
-    scores = [e.rows.metric if measured else e.rows.values for e in entries]
+    scores = [e.rows.score(plan.program) for e in entries]
     ids, score, status = (
         np.concatenate(x)
         for x in ([e.rows.ids for e in entries], scores, [e.rows.status for e in entries])

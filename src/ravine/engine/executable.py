@@ -31,7 +31,6 @@ class Executable:
     """
 
     def __init__(self, program: Program, operands: Operands, device: jax.Device) -> None:
-        self.operands_like = Abstract.of(operands)
         carry = empty(program, operands)
         self._lowered: Any = advance.lower(
             program, jax.device_put(operands, device), carry, np.int32(1), np.bool_(False)

@@ -6,12 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 
+from ravine.engine.lane import RUNNING
 from ravine.engine.lanes import Carry
 from ravine.engine.readout import Kept, Rows
 from ravine.engine.status import Status
 from ravine.engine.trial import Program
-
-RUNNING = Status.RUNNING.code
 
 
 class Ledger:
@@ -44,19 +43,15 @@ class Ledger:
     def add(self, rows: Rows, worker: int) -> None:
         """Write down trials that have ended."""
         diverged = rows.status == Status.DIVERGED.code
-        score = self.score(rows)
+        score = rows.score(self.program)
         good = score[~diverged & np.isfinite(score)]
         with self._lock:
             # After a crash a trial may be run once more, to the same end.
-            diverged = diverged & (self.rows.status[rows.ids - self._first] == RUNNING)
-            self.finished += int(np.sum(self.rows.status[rows.ids - self._first] == RUNNING))
+            new = self.waiting[rows.ids - self._first]
+            self.finished += int(np.sum(new))
+            self.diverged += int(np.sum(new & diverged))
             self._put(rows, worker)
-            self.diverged += int(np.sum(diverged))
             self.best = min(self.best, float(np.min(good, initial=np.inf)))
-
-    def score(self, rows: Rows) -> np.ndarray:
-        """What trials are ranked by: the metric if there is one, else the loss."""
-        return rows.values if self.program.metric is None else rows.metric
 
     def restore(self, rows: Rows, kept: Kept, segments: int) -> None:
         """Write down what an earlier run had found out, as far as it is asked for."""
@@ -97,10 +92,10 @@ class Ledger:
     def held(self) -> Kept:
         """Whose final parameters are held: of the best trials, best first, or of all."""
         if self.program.keep is None:
-            ended = self.rows.status != RUNNING
+            ended = ~self.waiting
             return Kept(
                 self.rows.ids[ended],
-                self.score(self.rows)[ended],
+                self.rows.score(self.program)[ended],
                 jax.tree.map(lambda x: x[ended], self.rows.params),
             )
         joined = jax.tree.map(lambda *xs: np.concatenate(xs), *self._kept)

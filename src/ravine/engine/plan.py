@@ -23,7 +23,7 @@ from ravine.engine.door import (
 from ravine.engine.loss import check_loss
 from ravine.engine.prune import Judge
 from ravine.engine.stop import Diverged, Stop
-from ravine.engine.stream import Stream
+from ravine.engine.stream import Stream, check_passes
 from ravine.engine.trial import Operands, Program, Starts, numbers, order_keys
 from ravine.spaces.qmc import unit_points
 from ravine.spaces.sampling import canonical, grid_size, spaces
@@ -89,7 +89,7 @@ def plan(
     segment = segment_length(steps, gcd(metric_every, prune.interval if prune else 0))
     order_seeds, order, feed = jnp.asarray(seeds or [0], jnp.int32), None, None
     if isinstance(batches, Stream):
-        _check_stream(batches, lanes, total)
+        check_passes(batches, lanes, total)
         segment = max(k for k in range(1, min(segment, batches.longest) + 1) if segment % k == 0)
         data, feed = batches.blank(segment), Feed("stream", 0, 0)
     elif batches is not None:
@@ -97,15 +97,6 @@ def plan(
         data, feed = batches.data, batches.feed
     else:
         data = None
-    together = (prune is not None and prune.together) or (
-        feed is not None
-        and (
-            feed.kind == "stream"
-            or (
-                feed.kind == "shared" and not seeds and isinstance(stop, Diverged) and prune is None
-            )
-        )
-    )
     program = Program(
         loss=loss,
         init=make,
@@ -119,7 +110,7 @@ def plan(
         every=every,
         keep=keep if keep is None else min(keep, total),
         feed=feed,
-        in_step=together,
+        in_step=_in_step(feed, prune, bool(seeds), stop),
         metric=metric,
         metric_every=metric_every,
         prune=prune,
@@ -193,14 +184,12 @@ def _metric_every(metric: Any, every: Any, prune: Judge | None, steps: int) -> i
     return prune.interval if prune else max(1, steps // 20)
 
 
-def _check_stream(stream: Stream, lanes: int, trials: int) -> None:
-    """Check that an iterator, which can be used once, need not be used again."""
-    if stream.once and trials > lanes:
-        raise ValueError(
-            f"batches is an iterator, which can be gone through once, and {trials} trials in "
-            f"{lanes} lanes need it several times. Give lanes={trials}, or something that begins "
-            "anew: a list, a DataLoader."
-        )
+def _in_step(feed: Feed | None, prune: Judge | None, seeds: bool, stop: Stop) -> bool:
+    """Whether lanes begin together: because they must, or can only end together."""
+    if (prune is not None and prune.together) or (feed is not None and feed.kind == "stream"):
+        return True
+    may_end_apart = seeds or prune is not None or not isinstance(stop, Diverged)
+    return feed is not None and feed.kind == "shared" and not may_end_apart
 
 
 def _seed_of(key: Any) -> int:

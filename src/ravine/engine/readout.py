@@ -50,6 +50,10 @@ class Rows(NamedTuple):
             motion.metric, lane, motion.begun, until, motion.history, params,
         )  # fmt: skip
 
+    def score(self, program: Program) -> Buffer:
+        """What trials are ranked by: the metric if there is one, else the loss."""
+        return self.values if program.metric is None else self.metric
+
 
 class Finished(NamedTuple):
     """The trials that ended since the host last looked; the first ``count`` rows hold."""

@@ -148,3 +148,17 @@ def check_stream(stream: Stream, optimizers: int, checkpoint: Any) -> None:
             "checkpoint needs data in memory, Batches(data, size=...): an iterable's batches "
             "cannot be had again."
         )
+
+
+def check_passes(stream: Stream, lanes: int, trials: int) -> None:
+    """Check that an iterator, which can be used once, need not be used again.
+
+    Raises:
+        ValueError: saying what to give instead.
+    """
+    if stream.once and trials > lanes:
+        raise ValueError(
+            f"batches is an iterator, which can be gone through once, and {trials} trials in "
+            f"{lanes} lanes need it several times. Give lanes={trials}, or something that begins "
+            "anew: a list, a DataLoader."
+        )
