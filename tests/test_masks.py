@@ -277,7 +277,7 @@ def test_value_fn_becomes_a_function_of_the_part():
 
 
 def test_masks_nest_and_meet_inside_optimizers():
-    optimizer = rt.Frozen(ro.AdamW(0.1, weight_decay=1.0, mask="*kernel"), "encoder/*")
+    optimizer = rt.Frozen(ro.AdamW(0.1, weight_decay=1.0, weight_decay_mask="*kernel"), "encoder/*")
     zero = jax.tree.map(jnp.zeros_like, PARAMS)
     updates = steps(optimizer, PARAMS, [zero])[0]
     np.testing.assert_allclose(updates["head"]["kernel"], -0.1 * jnp.ones(3))

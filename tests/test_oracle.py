@@ -10,6 +10,7 @@ from typing import Any
 import chex
 import jax
 import numpy as np
+import optax
 import pytest
 
 from tests.registry import ENTRIES, OPTIMIZERS, parametrize, promotion, random_tree
@@ -30,17 +31,20 @@ def run(entry: Any, params: Any, gradients: Any) -> tuple[Any, Any, Any]:
     # Hardly optimized: these programs run for a millisecond, and compile for a second.
     @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
     def scan(traced: Any, params: Any, gradients: Any) -> Any:
-        def step(states: Any, g: Any) -> Any:
+        def step(states: Any, inputs: Any) -> Any:
+            g, p = inputs
             with jax.numpy_dtype_promotion("standard"):
-                theirs, s0 = tx.update(g, states[0], params)
+                extra = entry.extra(g, p)
+                theirs, s0 = optax.with_extra_args_support(tx).update(g, states[0], p, **extra)
             with promotion(entry):
-                ours, s1 = entry.rule.update(g, states[1], params)
-                other, s2 = traced.update(g, states[2], params)
+                ours, s1 = entry.update(g, states[1], p)
+                other, s2 = entry._replace(rule=traced).update(g, states[2], p)
             return (s0, s1, s2), (theirs, ours, other)
 
+        first = jax.tree.map(lambda p: p[0], params)
         with jax.numpy_dtype_promotion("standard"):
-            start = tx.init(params), entry.rule.init(params), traced.init(params)
-        return jax.lax.scan(step, start, gradients)[1]
+            start = tx.init(first), entry.rule.init(first), traced.init(first)
+        return jax.lax.scan(step, start, (gradients, params))[1]
 
     tx = entry.optax()
     return scan(entry.rule, params, gradients)
@@ -64,7 +68,7 @@ def error(ours: Any, theirs: Any, skip: int) -> float:
 @parametrize(FINE)
 def test_matches_optax_in_float64(entry, rng):
     dtypes = [np.float64, np.complex128 if entry.complex else np.float64]
-    params = random_tree(rng, *dtypes)
+    params = random_tree(rng, *dtypes, steps=STEPS)
     gradients = random_tree(rng, *dtypes, steps=STEPS, spread=3)
     theirs, constant, traced = run(entry, params, gradients)
     assert error(constant, theirs, entry.skip) < 1e-12
@@ -74,7 +78,7 @@ def test_matches_optax_in_float64(entry, rng):
 @parametrize(WHOLE)
 def test_matches_optax_in_float32(entry, rng):
     dtypes = [np.float32, np.complex64 if entry.complex else np.float32]
-    params = random_tree(rng, *dtypes)
+    params = random_tree(rng, *dtypes, steps=STEPS)
     gradients = random_tree(rng, *dtypes, steps=STEPS, spread=3)
     theirs, constant, traced = run(entry, params, gradients)
     assert error(constant, theirs, entry.skip) < 1e-6

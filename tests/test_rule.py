@@ -57,6 +57,16 @@ def counted(f: Callable[..., Any]) -> tuple[Callable[..., Any], list[None]]:
     return jax.jit(traced), traces
 
 
+def with_extra(entry: Entry) -> Callable[..., Any]:
+    """``update`` as a function of the rule as well, with the extra arguments of the entry."""
+    return lambda rule, g, state, p: entry._replace(rule=rule).update(g, state, p)
+
+
+def first(entry: Entry, g: Any, params: Any) -> Callable[[Any], Any]:
+    """The updates of the first step, as a function of the rule."""
+    return lambda rule: with_extra(entry)(rule, g, rule.init(params), params)[0]
+
+
 def avals(x: Any) -> list[tuple[Any, ...]]:
     """Shape, dtype and weakness of every leaf."""
     return [(a.shape, a.dtype, a.weak_type) for a in jax.tree.leaves(jax.eval_shape(lambda: x))]
@@ -80,7 +90,7 @@ def test_shapes_alone_are_enough_to_plan_with(entry, rng):
     shapes = jax.eval_shape(lambda x: x, entry.rule)
     with promotion(entry):
         state = jax.eval_shape(lambda rule, p: rule.init(p), shapes, params)
-        out = jax.eval_shape(lambda r, g, s, p: r.update(g, s, p), shapes, params, state, params)
+        out = jax.eval_shape(with_extra(entry), shapes, params, state, params)
     chex.assert_trees_all_equal_shapes_and_dtypes(out[0], params)
 
 
@@ -111,7 +121,7 @@ def test_a_decay_of_0_999_does_not_become_1_in_half_precision(dtype, traced):
 @parametrize(OURS)
 def test_traced_numbers_promote_no_leaf(entry, rng):
     params, g = random_tree(rng, jnp.bfloat16), random_tree(rng, jnp.bfloat16)
-    updates = jax.eval_shape(lambda r: r.update(g, r.init(params), params)[0], entry.rule)
+    updates = jax.eval_shape(first(entry, g, params), entry.rule)
     chex.assert_trees_all_equal_shapes_and_dtypes(updates, g)
 
 
@@ -122,7 +132,7 @@ def test_traced_numbers_promote_no_leaf(entry, rng):
 def test_one_trace_serves_all_values(entry, rng):
     params = random_tree(rng, np.float32)
     values, put = numbers(entry.rule)
-    update, traces = counted(lambda r: r.update(params, r.init(params), params)[0])
+    update, traces = counted(first(entry, params, params))
     with promotion(entry):
         for factor in (1.0, 0.5, 0.25):
             jax.eval_shape(update, put([factor * x for x in values]))
@@ -136,7 +146,7 @@ def test_one_trace_serves_all_values(entry, rng):
 def test_every_number_can_be_traced(entry, rng):
     params = random_tree(rng, np.float32)
     with promotion(entry):
-        jax.eval_shape(lambda r: r.update(params, r.init(params), params), entry.rule)
+        jax.eval_shape(first(entry, params, params), entry.rule)
 
 
 def test_a_momentum_of_zero_is_a_number_and_absent_momentum_is_none():
@@ -162,7 +172,7 @@ def test_structure_is_hashable_and_equal_calls_make_equal_structure(entry):
 def test_equal_rules_made_twice_share_one_program():
     update, traces = counted(lambda o, g: o.update(g, o.init(g), g)[0])
     for rate, dtype in ((1e-3, jnp.bfloat16), (1e-2, "bfloat16"), (1.0, np.dtype("bfloat16"))):
-        optimizer = ro.AdamW(rate, mask={"a": True, "b": False}, mu_dtype=dtype)
+        optimizer = ro.AdamW(rate, weight_decay_mask={"a": True, "b": False}, mu_dtype=dtype)
         jax.eval_shape(update, optimizer, {"a": jnp.ones(2), "b": jnp.ones(3)})
     assert len(traces) == 1
 
@@ -210,7 +220,7 @@ def test_parameters_and_state_can_be_donated_together(entry, rng):
     assert len(set(pointers)) == len(pointers)
     with promotion(entry):
         update = jax.jit(
-            entry.rule.update,
+            entry.update,
             donate_argnums=(1, 2),
             compiler_options={"xla_backend_optimization_level": 0},
         )
@@ -236,7 +246,7 @@ def test_parameters_and_state_can_be_donated_together(entry, rng):
 def test_the_state_is_a_fixed_carry(entry, rng, params_dtype, dtype):
     params, g = random_tree(rng, params_dtype), random_tree(rng, dtype)
     state = entry.rule.init(params)
-    updates, new = jax.eval_shape(entry.rule.update, g, state, params)
+    updates, new = jax.eval_shape(entry.update, g, state, params)
     chex.assert_trees_all_equal_structs(new, state)
     assert avals(new) == avals(state)
     chex.assert_trees_all_equal_shapes_and_dtypes(updates, g)
@@ -286,8 +296,12 @@ def test_extra_arguments_reach_what_is_inside(wrapped):
 def test_extra_arguments_that_nobody_needs_are_ignored(entry, rng):
     params = random_tree(rng, np.float32)
     extra = {"value": 1.0, "value_fn": lambda p: 0.0, "grad": params, "unheard_of": "x"}
+
+    def update(p: Any) -> Any:
+        return entry.rule.update(p, entry.rule.init(p), p, **extra | entry.extra(p, p))[0]
+
     with promotion(entry):
-        jax.eval_shape(lambda p: entry.rule.update(p, entry.rule.init(p), p, **extra)[0], params)
+        jax.eval_shape(update, params)
 
 
 # Trap 11: Optax and Flax see what they know.
@@ -299,8 +313,8 @@ def test_optax_sees_an_optax_transformation(entry, rng):
     made = to_optax(entry.rule)
     assert isinstance(made, optax.GradientTransformationExtraArgs)
     chained = optax.chain(optax.identity(), made)
-    updates, _ = chained.update(g, chained.init(params), params)
-    chex.assert_trees_all_equal(updates, steps(entry.rule, params, [g])[0])
+    updates, _ = chained.update(g, chained.init(params), params, **entry.extra(g, params))
+    chex.assert_trees_all_equal(updates, steps(entry, params, [g])[0])
 
 
 # What follows from being data.

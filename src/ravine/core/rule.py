@@ -9,7 +9,7 @@ while a user's own call is checked field by field.
 import dataclasses
 import math
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from typing import Annotated, Any, NamedTuple, TypeVar, dataclass_transform, get_args, get_origin
 
 import jax
@@ -70,6 +70,7 @@ def rule(cls: C) -> C:
     cls.__eq__ = _eq  # type: ignore[assignment,method-assign]
     cls.__hash__ = _hash  # type: ignore[assignment,method-assign]
     cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)  # type: ignore[assignment]
+    _name_what_is_unknown(cls)
     kinds = _kinds(cls)
     data = tuple(n for n, k in kinds.items() if not k.static)
     meta = tuple(n for n, k in kinds.items() if k.static)
@@ -89,6 +90,23 @@ def rule(cls: C) -> C:
 
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     return cls
+
+
+def _name_what_is_unknown(cls: type) -> None:
+    """Let a call with a keyword that is no field say which fields there are."""
+    make, names = cls.__init__, [f.name for f in dataclasses.fields(cls)]  # type: ignore[misc]
+
+    @wraps(make)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        for name in kwargs:
+            if name not in names:
+                raise TypeError(
+                    f"{cls.__name__}: got an unexpected keyword argument {name!r}; it takes "
+                    f"{', '.join(names) or 'none'}."
+                )
+        make(self, *args, **kwargs)
+
+    cls.__init__ = __init__  # type: ignore[misc]
 
 
 def is_rule(x: Any) -> bool:

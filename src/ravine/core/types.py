@@ -43,6 +43,10 @@ class Transform:
         """
         raise NotImplementedError
 
+    def eval_params(self, state: State, params: Params) -> Params:
+        """Return the point at which to evaluate: ``params``, or the average that is kept of it."""
+        return params
+
     def __iter__(self) -> Iterator[Callable[..., Any]]:
         yield self.init
         yield self.update

@@ -113,8 +113,9 @@ class AdamW(Optimizer):
         eps_root: :math:`\bar\epsilon \ge 0`, inside the root.
         mu_dtype: dtype of the first moment; that of the parameters by default.
         weight_decay: :math:`\lambda \ge 0`, a number or a schedule.
-        mask: which leaves decay: a glob over paths or a tuple of globs (``"*kernel"``), a
-            function from the parameters to a tree of bools, or such a tree; all by default.
+        weight_decay_mask: which leaves decay: a glob over paths or a tuple of globs
+            (``"*kernel"``), a function from the parameters to a tree of bools, or such a
+            tree; all by default.
         nesterov: use Dozat's first moment, as ``NAdam`` does.
 
     Raises:
@@ -126,7 +127,7 @@ class AdamW(Optimizer):
     https://arxiv.org/abs/1711.05101.
 
     >>> import jax.numpy as jnp
-    >>> optimizer = AdamW(learning_rate=0.1, weight_decay=0.01, mask="*kernel")
+    >>> optimizer = AdamW(learning_rate=0.1, weight_decay=0.01, weight_decay_mask="*kernel")
     >>> params = {"bias": jnp.ones(1), "kernel": jnp.ones(2)}
     >>> zeros = {"bias": jnp.zeros(1), "kernel": jnp.zeros(2)}
     >>> updates, state = optimizer.update(zeros, optimizer.init(params), params)
@@ -141,14 +142,14 @@ class AdamW(Optimizer):
     eps_root: NonNegative = 0.0
     mu_dtype: Static[DType] = None
     weight_decay: NonNegative | Schedule = 1e-4
-    mask: Static[Mask] = None
+    weight_decay_mask: Static[Mask] = None
     _: KW_ONLY
     nesterov: Static[bool] = False
 
     def as_chain(self) -> Chain:
         return chain(
             _scale_by_adam(self),
-            AddDecayedWeights(self.weight_decay, self.mask),
+            AddDecayedWeights(self.weight_decay, self.weight_decay_mask),
             ScaleByLearningRate(self.learning_rate),
         )
 

@@ -17,6 +17,9 @@ class Optimizer(Transform):
     def init(self, params: Params) -> State:
         return self.as_chain().init(params)
 
+    def eval_params(self, state: State, params: Params) -> Params:
+        return self.as_chain().eval_params(state, params)
+
     def update(
         self, updates: Updates, state: State, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, State]:

@@ -52,6 +52,11 @@ class Chain(Transform):
             states.append(part)
         return updates, type(state)(*states)
 
+    def eval_params(self, state: State, params: Params) -> Params:
+        for transform, part in zip(self.transforms, state, strict=True):
+            params = transform.eval_params(part, params)
+        return params
+
     def __repr__(self) -> str:
         return f"chain({', '.join(map(repr, self.transforms))})"
 

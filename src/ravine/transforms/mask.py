@@ -58,6 +58,10 @@ class Masked(Transform):
         )
         return select.merge({True: new}, updates), MaskedState(inner, select)
 
+    def eval_params(self, state: MaskedState, params: Params) -> Params:
+        part = self.inner.eval_params(state.inner_state, state.selection.keep(True, params))
+        return state.selection.merge({True: part}, params)
+
 
 @rule
 class Frozen(Transform):
@@ -96,6 +100,10 @@ class Frozen(Transform):
         )
         still = jax.tree.map(jnp.zeros_like, updates)
         return select.merge({False: new}, still), MaskedState(inner, select)
+
+    def eval_params(self, state: MaskedState, params: Params) -> Params:
+        part = self.inner.eval_params(state.inner_state, state.selection.keep(False, params))
+        return state.selection.merge({False: part}, params)
 
 
 class PartitionState(NamedTuple):
@@ -173,6 +181,14 @@ class Partition(Transform):
                 transform, select, label, updates, inner, params, extra
             )
         return select.merge(parts, updates), PartitionState(states, select)
+
+    def eval_params(self, state: PartitionState, params: Params) -> Params:
+        select = state.selection
+        parts = {
+            label: transform.eval_params(state.inner_states[label], select.keep(label, params))
+            for label, transform in self.transforms.items()
+        }
+        return select.merge(parts, params)
 
 
 def update_part(

@@ -1,0 +1,41 @@
+"""The one list of all transforms and optimizers, from which the tests take their cases.
+
+A new one needs an entry, in the file of its family, and no more: it then runs the whole gauntlet.
+"""
+
+from tests.registry import classic
+from tests.registry.entry import (
+    Entry,
+    Pair,
+    inverse_time,
+    matrices,
+    parametrize,
+    promotion,
+    random_tree,
+    steps,
+)
+
+FAMILIES = [classic]
+
+OPTIMIZERS = [e for family in FAMILIES for e in family.OPTIMIZERS]
+TRANSFORMS = [e for family in FAMILIES for e in family.TRANSFORMS]
+WRAPPERS = [e for family in FAMILIES for e in family.WRAPPERS]
+ENTRIES = [*OPTIMIZERS, *TRANSFORMS, *WRAPPERS]
+CLASSES = [e for e in ENTRIES if "-" not in e.name]
+"""One entry a class: for tests in which the settings make no difference."""
+
+__all__ = [
+    "CLASSES",
+    "ENTRIES",
+    "OPTIMIZERS",
+    "TRANSFORMS",
+    "WRAPPERS",
+    "Entry",
+    "Pair",
+    "inverse_time",
+    "matrices",
+    "parametrize",
+    "promotion",
+    "random_tree",
+    "steps",
+]
