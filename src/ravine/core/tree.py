@@ -10,12 +10,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from ravine.core.numerics import (
     abs_sq,
+    astype,
+    at,
+    by_part,
     compute_dtype,
     concrete,
+    dtype_of,
     fine,
+    instead,
     lerp,
     real_dtype,
     safe_sqrt,
@@ -41,7 +47,14 @@ def mul(x: Any, y: Any) -> Any:
 
 def scale(factor: Any, x: Any) -> Any:
     """``factor * x`` for one number ``factor``."""
-    return jax.tree.map(lambda a: times(factor, fine(a)).astype(jnp.result_type(a)), x)
+    return jax.tree.map(lambda a: astype(times(factor, fine(a)), dtype_of(a)), x)
+
+
+def over(x: Any, number: jax.Array) -> Any:
+    """``x / number`` for one real number, or 0 if it is 0, in the compute dtypes of ``x``."""
+    # Tested here, once for all leaves.
+    safe = instead(number == 0, jnp.inf, number)
+    return jax.tree.map(lambda a: by_part(lambda part: lax.div(part, at(safe, part)), fine(a)), x)
 
 
 def add_scale(x: Any, factor: Any, y: Any) -> Any:
@@ -69,6 +82,19 @@ def accumulators(x: Any, value: Any = 0.0) -> Any:
     return jax.tree.map(lambda a: jnp.full_like(a, value, real_dtype(compute_dtype(a))), x)
 
 
+def fine_zeros_like(x: Any, dtype: Any = None) -> Any:
+    """Zeros shaped like ``x`` for sums of small terms: float32 or finer, or of the given dtype.
+
+    They are complex where ``x`` is.
+    """
+    return jax.tree.map(lambda a: jnp.zeros_like(a, dtype or compute_dtype(a)), x)
+
+
+def widened(x: Any) -> Any:
+    """``x`` in the dtypes in which to compute with it."""
+    return jax.tree.map(fine, x)
+
+
 def moment(b: Any, old: Any, g: Any) -> Any:
     """Leaf by leaf ``b * old + (1 - b) * g``, in the compute dtype of the two."""
     return jax.tree.map(lambda m, g: lerp(b, *widen(m, g)), old, g)
@@ -86,12 +112,12 @@ def copy(x: Any) -> Any:
 
 def cast(x: Any, dtype: Any) -> Any:
     """``x`` in ``dtype``; ``None`` leaves it as it is."""
-    return x if dtype is None else jax.tree.map(lambda a: jnp.asarray(a).astype(dtype), x)
+    return x if dtype is None else jax.tree.map(lambda a: astype(a, dtype), x)
 
 
 def cast_like(x: Any, y: Any) -> Any:
     """``x`` in the dtypes of ``y``, leaf by leaf."""
-    return jax.tree.map(lambda a, b: jnp.asarray(a).astype(jnp.result_type(b)), x, y)
+    return jax.tree.map(lambda a, b: astype(a, dtype_of(b)), x, y)
 
 
 def where(condition: Any, x: Any, y: Any) -> Any:
@@ -109,6 +135,21 @@ def vdot(x: Any, y: Any) -> jax.Array:
     return total(jax.tree.map(lambda a, b: _joined(jnp.vdot, fine(a), fine(b)), x, y))
 
 
+def inner(x: Any, y: Any) -> jax.Array:
+    """The real part of the inner product over all leaves, in the default float dtype."""
+    return vdot(x, y).real.astype(float)
+
+
+def sum_abs(x: Any) -> jax.Array:
+    """The sum of the absolute values of all leaves: the L1 norm."""
+    return total(jax.tree.map(lambda a: jnp.abs(fine(a)), x))
+
+
+def norm_sq(x: Any) -> jax.Array:
+    """The squared Euclidean norm over all leaves."""
+    return _folded(jnp.add, [_sum(abs_sq(fine(a))) for a in jax.tree.leaves(x)])
+
+
 def max_abs(x: Any) -> jax.Array:
     """The largest absolute value of all leaves: the maximum norm."""
     return _folded(jnp.maximum, [jnp.max(jnp.abs(fine(a)), initial=0) for a in jax.tree.leaves(x)])
@@ -116,7 +157,7 @@ def max_abs(x: Any) -> jax.Array:
 
 def norm(x: Any) -> jax.Array:
     """The Euclidean norm over all leaves; its derivative at zero is zero."""
-    return safe_sqrt(_folded(jnp.add, [_sum(abs_sq(fine(a))) for a in jax.tree.leaves(x)]))
+    return safe_sqrt(norm_sq(x))
 
 
 def _sum(a: jax.Array) -> jax.Array:
@@ -152,7 +193,7 @@ def _joined(op: Callable[..., jax.Array], a: Any, b: Any) -> jax.Array:
     """``op(a, b)`` computed in their common dtype and returned in that of ``a``."""
     a, b = jnp.asarray(a), jnp.asarray(b)
     common = a.dtype if a.dtype == b.dtype else compute_dtype(a, b)
-    return op(a.astype(common), b.astype(common)).astype(a.dtype)
+    return astype(op(astype(a, common), astype(b, common)), a.dtype)
 
 
 def _folded(op: Callable[..., jax.Array], scalars: list[jax.Array]) -> jax.Array:

@@ -22,6 +22,17 @@ class EmptyState(NamedTuple):
     """The state of a transform that has nothing to remember."""
 
 
+class Standing(NamedTuple):
+    """A point by which an optimizer is to be judged, and the step it is about to take from it."""
+
+    params: Params
+    value: Any
+    grads: Updates
+    updates: Updates
+    stalled: Any = False
+    """Whether it has found that no step leads lower, and will stay there for good."""
+
+
 class Transform:
     """Maps gradients to updates: a pair of pure functions, and plain data.
 
@@ -46,6 +57,26 @@ class Transform:
     def eval_params(self, state: State, params: Params) -> Params:
         """Return the point at which to evaluate: ``params``, or the average that is kept of it."""
         return params
+
+    def standing(self, state: State, here: "Standing") -> "Standing":
+        """Return where the optimizer stands after an update: ``here``, where it was called.
+
+        Line searches move the parameters to trial points, and stand at the last one accepted.
+        """
+        return here
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether what an element becomes depends on that element alone.
+
+        That is, on the gradient, the parameter and the state in its own place, and on scalars,
+        such as the learning rate. ``Packed`` then joins leaves into longer arrays.
+        """
+        return False
+
+    def parts(self) -> "tuple[Transform, ...]":
+        """The transforms that this one applies in turn: itself, unless it stands for a chain."""
+        return (self,)
 
     def __iter__(self) -> Iterator[Callable[..., Any]]:
         yield self.init
@@ -128,6 +159,8 @@ Fraction: TypeAlias = Annotated[Number, Interval(0.0, 1.0)]
 """A share in [0, 1]. A leaf."""
 Steps: TypeAlias = Annotated[Number, Interval(0.0), INTEGRAL]
 """A number of steps, at least 0; integers stay integers. A leaf."""
+Period: TypeAlias = Annotated[Number, Interval(1.0), INTEGRAL]
+"""A number of steps, at least 1; integers stay integers. A leaf."""
 Seed: TypeAlias = Annotated[int | jax.Array, INTEGRAL]
 """An integer seed or a JAX random key. A leaf."""
 DType: TypeAlias = Annotated[Any, Canonical(as_dtype)]

@@ -114,9 +114,13 @@ def check_stop(stop: Any) -> Stop:
 
 def _check_single(name: str, rule: Any) -> None:
     """Check that what could be a list of numbers to try was not given as an array."""
-    found = jax.tree_util.tree_flatten_with_path(rule, is_leaf=is_space)[0]
+
+    def whole(x: Any) -> bool:
+        return is_space(x) or getattr(x, "takes_arrays", False)
+
+    found = jax.tree_util.tree_flatten_with_path(rule, is_leaf=whole)[0]
     for path, leaf in found:
-        shape = () if is_space(leaf) else jnp.shape(leaf)
+        shape = () if whole(leaf) else jnp.shape(leaf)
         if shape and jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
             raise ValueError(
                 f"{name}: {path_name(path)} is an array of shape {shape}, where one number is "

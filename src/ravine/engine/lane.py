@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from ravine.core import tree
 from ravine.core.apply import apply_updates
+from ravine.core.types import Standing
 from ravine.engine.status import Status
 from ravine.engine.stop import Seen
 from ravine.engine.trial import (
@@ -137,16 +138,21 @@ def step(
         grads, moving.state, moving.params,
         value=loss, grad=grads, value_fn=value_fn, key=jax.random.fold_in(key, 1),
     )  # fmt: skip
+    # A line search may have called for a trial: the point to judge is the last that it accepted.
     value = loss.astype(jnp.result_type(float))
-    code, stop_state = stop.test(Seen(value, grads, updates, t), moving.stop_state)
+    at = optimizer.standing(state, Standing(moving.params, value, grads, updates))
+    value = at.value
+    code, stop_state = stop.test(Seen(value, at.grads, at.updates, t), moving.stop_state)
+    code = jnp.where((code == 0) & at.stalled, Status.STALLED.code, code)
     spent = jnp.where(jnp.isfinite(value), Status.MAX_STEPS.code, Status.DIVERGED.code)
     code = jnp.where((code == 0) & (t >= program.steps), spent, code.astype(jnp.int32))
 
     running = moving.ended == 0
     code, go = jax.lax.optimization_barrier((code, running & (code == 0)))
     # A lane that has stopped keeps its parameters; its states are never looked at again.
+    stay = tree.where(running, at.params, moving.params)
     moved = Moving(
-        params=tree.where(go, apply_updates(moving.params, updates), moving.params),
+        params=tree.where(go, apply_updates(moving.params, updates), stay),
         state=state,
         stop_state=stop_state,
         ended=jnp.where(running & (code != 0), code + (j << CODE_BITS), moving.ended),

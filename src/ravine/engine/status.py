@@ -21,6 +21,8 @@ class Status(StrEnum):
     """Given up in favour of better trials."""
     FAILED = "failed"
     """It could not be run."""
+    STALLED = "stalled"
+    """No step that the optimizer knows of led lower: a minimum, as far as its digits can tell."""
 
     @property
     def code(self) -> int:
@@ -31,5 +33,5 @@ class Status(StrEnum):
 _CODES = {status: code for code, status in enumerate(Status)}
 STATUSES = tuple(Status)
 """Every status, by code."""
-RANKED = frozenset({Status.CONVERGED, Status.MAX_STEPS, Status.PRUNED})
+RANKED = frozenset({Status.CONVERGED, Status.MAX_STEPS, Status.PRUNED, Status.STALLED})
 """The statuses among which the best trial is looked for."""

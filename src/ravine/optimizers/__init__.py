@@ -1,21 +1,121 @@
 """Optimizers: fields, and the chain of transforms that they abbreviate."""
 
-from ravine.optimizers.adam import Adam, AdamW, NAdam
-from ravine.optimizers.adam_max import Adamax, AMSGrad
+from ravine.optimizers.adam import Adam, AdamW, NAdam, NAdamW
+from ravine.optimizers.adam_max import Adamax, AdamaxW, AMSGrad
+from ravine.optimizers.adam_mini import AdamMini
+from ravine.optimizers.adam_safe import AdamAtan2, StableAdamW
+from ravine.optimizers.adan import Adan, Yogi
 from ravine.optimizers.adaptive import Adadelta, Adagrad, RMSProp
+from ravine.optimizers.ademamix import AdEMAMix, SimplifiedAdEMAMix
+from ravine.optimizers.adopt import ADOPT
+from ravine.optimizers.asgd import ASGD
 from ravine.optimizers.base import Optimizer
+from ravine.optimizers.belief import ACProp, AdaBelief
+from ravine.optimizers.bound import AdaBound
+from ravine.optimizers.curvature import AdaHessian, Sophia
+from ravine.optimizers.dadapt import DAdaptAdan, DAdaptLion, DAdaptSGD
+from ravine.optimizers.dion import Dion
+from ravine.optimizers.distance import COCOB, DoG, DoWG
+from ravine.optimizers.factored import CAME, SM3, Adafactor
+from ravine.optimizers.kron import Kron
+from ravine.optimizers.laprop import LaProp
+from ravine.optimizers.layerwise import LAMB, LARS, Fromage
+from ravine.optimizers.lion import Lion
+from ravine.optimizers.low_rank import APOLLO, APOLLOMini, GaLore
+from ravine.optimizers.madgrad import MADGRAD
+from ravine.optimizers.mars import MARS, MARSLion
+from ravine.optimizers.model_based import MoMo, MoMoAdam
+from ravine.optimizers.muon import Muon
+from ravine.optimizers.muon_moments import AdaMuon, NorMuon
+from ravine.optimizers.optimistic import OptimisticAdam, OptimisticGradientDescent
+from ravine.optimizers.polyak import PolyakSGD
+from ravine.optimizers.privacy import DPSGD
+from ravine.optimizers.prodigy import DAdaptAdamW, Prodigy
+from ravine.optimizers.quasi import QHM, AggMo, QHAdam
+from ravine.optimizers.radial import SGDP, AdamP
+from ravine.optimizers.rectified import NovoGrad, RAdam
+from ravine.optimizers.schedule_free import ScheduleFreeAdamW, ScheduleFreeRAdam, ScheduleFreeSGD
+from ravine.optimizers.scion import Scion
 from ravine.optimizers.sgd import SGD, NoisySGD
+from ravine.optimizers.shampoo import Shampoo
+from ravine.optimizers.sign import Rprop, SignSGD, Signum
+from ravine.optimizers.soap import SOAP
 
 __all__ = [
+    "ADOPT",
+    "APOLLO",
+    "ASGD",
+    "CAME",
+    "COCOB",
+    "DPSGD",
+    "LAMB",
+    "LARS",
+    "MADGRAD",
+    "MARS",
+    "QHM",
     "SGD",
+    "SGDP",
+    "SM3",
+    "SOAP",
+    "ACProp",
     "AMSGrad",
+    "APOLLOMini",
+    "AdEMAMix",
+    "AdaBelief",
+    "AdaBound",
+    "AdaHessian",
+    "AdaMuon",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
+    "AdamAtan2",
+    "AdamMini",
+    "AdamP",
     "AdamW",
     "Adamax",
+    "AdamaxW",
+    "Adan",
+    "AggMo",
+    "DAdaptAdamW",
+    "DAdaptAdan",
+    "DAdaptLion",
+    "DAdaptSGD",
+    "Dion",
+    "DoG",
+    "DoWG",
+    "Fromage",
+    "GaLore",
+    "Kron",
+    "LaProp",
+    "Lion",
+    "MARSLion",
+    "MoMo",
+    "MoMoAdam",
+    "Muon",
     "NAdam",
+    "NAdamW",
     "NoisySGD",
+    "NorMuon",
+    "NovoGrad",
+    "OptimisticAdam",
+    "OptimisticGradientDescent",
     "Optimizer",
+    "PolyakSGD",
+    "Prodigy",
+    "QHAdam",
+    "RAdam",
     "RMSProp",
+    "Rprop",
+    "ScheduleFreeAdamW",
+    "ScheduleFreeRAdam",
+    "ScheduleFreeSGD",
+    "Scion",
+    "Shampoo",
+    "SignSGD",
+    "Signum",
+    "SimplifiedAdEMAMix",
+    "Sophia",
+    "StableAdamW",
+    "Yogi",
 ]

@@ -154,6 +154,61 @@ class AdamW(Optimizer):
         )
 
 
-def _scale_by_adam(o: Adam | NAdam | AdamW) -> ScaleByAdam:
+@rule
+class NAdamW(Optimizer):
+    r"""NAdam with decoupled weight decay.
+
+    .. math::
+        \theta_t = \theta_{t-1} - \eta_t \left(
+            \frac{\beta_1 \frac{m_t}{1-\beta_1^{t+1}} + (1-\beta_1) \frac{g_t}{1-\beta_1^t}}
+                 {\sqrt{\hat v_t + \bar\epsilon} + \epsilon} + \lambda\,\theta_{t-1} \right),
+
+    with the moments of ``Adam``; it is ``AdamW(..., nesterov=True)``.
+
+    Args:
+        learning_rate: :math:`\eta \ge 0`, a number or a schedule.
+        b1: decay :math:`\beta_1` of the first moment, in [0, 1).
+        b2: decay :math:`\beta_2` of the second moment, in [0, 1).
+        eps: :math:`\epsilon \ge 0`, outside the root.
+        eps_root: :math:`\bar\epsilon \ge 0`, inside the root.
+        mu_dtype: dtype of the first moment; that of the parameters by default.
+        weight_decay: :math:`\lambda \ge 0`, a number or a schedule.
+        weight_decay_mask: which leaves decay, in any of the forms that ``AdamW`` takes; all by
+            default.
+        nesterov: use Dozat's first moment; without it this is ``AdamW``.
+
+    Raises:
+        ValueError: if a number lies outside its range; at update, without the parameters, or
+            if the mask does not fit them.
+        TypeError: if a field is of the wrong kind.
+
+    Reference: Dozat, Incorporating Nesterov momentum into Adam, 2016,
+    https://openreview.net/forum?id=OM0jvwB8jIp57ZJjtNEZ; Loshchilov and Hutter, Decoupled
+    weight decay regularization, 2017, https://arxiv.org/abs/1711.05101.
+
+    >>> NAdamW(0.1).as_chain() == AdamW(0.1, nesterov=True).as_chain()
+    True
+    """
+
+    learning_rate: NonNegative | Schedule
+    b1: Decay = 0.9
+    b2: Decay = 0.999
+    eps: NonNegative = 1e-8
+    eps_root: NonNegative = 0.0
+    mu_dtype: Static[DType] = None
+    weight_decay: NonNegative | Schedule = 1e-4
+    weight_decay_mask: Static[Mask] = None
+    _: KW_ONLY
+    nesterov: Static[bool] = True
+
+    def as_chain(self) -> Chain:
+        return chain(
+            _scale_by_adam(self),
+            AddDecayedWeights(self.weight_decay, self.weight_decay_mask),
+            ScaleByLearningRate(self.learning_rate),
+        )
+
+
+def _scale_by_adam(o: Adam | NAdam | AdamW | NAdamW) -> ScaleByAdam:
     """The direction that these optimizers share."""
     return ScaleByAdam(o.b1, o.b2, o.eps, o.eps_root, o.mu_dtype, nesterov=o.nesterov)

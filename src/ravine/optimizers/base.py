@@ -3,7 +3,7 @@
 from typing import Any
 
 from ravine.core.errors import check_matches
-from ravine.core.types import Params, State, Transform, Updates
+from ravine.core.types import Params, Standing, State, Transform, Updates
 from ravine.transforms.chain import Chain
 
 
@@ -14,11 +14,17 @@ class Optimizer(Transform):
         """The chain of transforms that this optimizer abbreviates."""
         raise NotImplementedError
 
+    def parts(self) -> tuple[Transform, ...]:
+        return self.as_chain().parts()
+
     def init(self, params: Params) -> State:
         return self.as_chain().init(params)
 
     def eval_params(self, state: State, params: Params) -> Params:
         return self.as_chain().eval_params(state, params)
+
+    def standing(self, state: State, here: Standing) -> Standing:
+        return self.as_chain().standing(state, here)
 
     def update(
         self, updates: Updates, state: State, params: Params | None = None, **extra: Any

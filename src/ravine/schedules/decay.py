@@ -5,10 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ravine.core.numerics import safe_power
 from ravine.core.rule import rule
 from ravine.core.types import NonNegative, Positive, Real, Schedule, Static, Steps
 from ravine.schedules.shapes import Linear
-from ravine.schedules.steps import PositiveSteps, aligned, elapsed, periods, real, safe_power
+from ravine.schedules.steps import PositiveSteps, aligned, elapsed, periods, real
 
 
 @rule
@@ -57,6 +58,39 @@ class ExponentialDecay(Schedule):
         beyond = jnp.where(rate < 1, value < end, value > end)
         # Beyond the bound the power may overflow, and its derivative would be NaN: take none.
         return jnp.where(beyond, end, start * safe_power(rate, jnp.where(beyond, 0, f)))
+
+
+@rule
+class StepDecay(Schedule):
+    r"""Multiplied by the same factor, in a jump, every so many steps.
+
+    .. math::
+        c(t) = I\,r^{\lfloor t / T \rfloor}.
+
+    It is ``ExponentialDecay`` with a staircase; for steps of several lengths there is
+    ``PiecewiseConstant``.
+
+    Args:
+        init_value: :math:`I`, before step :math:`T`.
+        step_size: :math:`T > 0` steps between two jumps.
+        decay_rate: :math:`r > 0`; above 1 the value grows.
+
+    Raises:
+        ValueError: if ``step_size`` or ``decay_rate`` is not positive.
+        TypeError: if an argument is no number.
+
+    >>> schedule = StepDecay(1.0, step_size=10, decay_rate=0.5)
+    >>> [float(schedule(t)) for t in (0, 9, 10, 20)]
+    [1.0, 1.0, 0.5, 0.25]
+    """
+
+    init_value: Real
+    step_size: PositiveSteps
+    decay_rate: Positive = 0.1
+
+    def __call__(self, count: Any) -> jax.Array:
+        stairs = ExponentialDecay(self.init_value, self.step_size, self.decay_rate, staircase=True)
+        return stairs(count)
 
 
 @rule
@@ -139,3 +173,47 @@ class InverseSqrtDecay(Schedule):
         # The root is 1 during the warm-up, and the warm-up stays at the peak after its end.
         root = jnp.sqrt(real(scale) / real(jnp.maximum(passed, scale)))
         return Linear(self.init_value, self.peak_value, self.warmup_steps)(count) * root
+
+
+@rule
+class PowerDecay(Schedule):
+    r"""A linear warm-up, then divided by a power of the step.
+
+    .. math::
+        c(t) = \begin{cases}
+            I + (P - I)\,t / W & t < W, \\
+            P\,(W / t)^p & t \ge W.
+        \end{cases}
+
+    As with ``InverseSqrtDecay``, which is the case :math:`p = 1/2`, no number says how long
+    training will last.
+
+    Args:
+        init_value: :math:`I`, at step 0.
+        peak_value: :math:`P`, at step :math:`W`.
+        warmup_steps: :math:`W \ge 0` steps. Below 1 the decay starts at step 1, from the peak.
+        power: :math:`p \ge 0`.
+
+    Raises:
+        ValueError: if ``warmup_steps`` or ``power`` is negative.
+        TypeError: if an argument is no number.
+
+    Reference: Shen et al., Power scheduler: a batch size and token number agnostic learning
+    rate scheduler, 2024, https://arxiv.org/abs/2408.13359, where it is the long middle part.
+
+    >>> schedule = PowerDecay(0.0, peak_value=1.0, warmup_steps=100, power=1.0)
+    >>> [float(schedule(t)) for t in (0, 50, 100, 400)]
+    [0.0, 0.5, 1.0, 0.25]
+    """
+
+    init_value: Real
+    peak_value: Real
+    warmup_steps: Steps
+    power: NonNegative
+
+    def __call__(self, count: Any) -> jax.Array:
+        passed, scale = aligned(elapsed(count), self.warmup_steps)
+        scale = jnp.maximum(scale, 1)
+        share = real(scale) / real(jnp.maximum(passed, scale))
+        warmup = Linear(self.init_value, self.peak_value, self.warmup_steps)(count)
+        return warmup * safe_power(share, real(self.power))

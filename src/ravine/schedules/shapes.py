@@ -4,9 +4,10 @@ from typing import Any
 
 import jax
 
+from ravine.core.numerics import safe_power
 from ravine.core.rule import rule
 from ravine.core.types import NonNegative, Real, Schedule, Steps
-from ravine.schedules.steps import PositiveSteps, blend, half_cosine, progress, real, safe_power
+from ravine.schedules.steps import PositiveSteps, blend, half_cosine, progress, real
 
 
 @rule

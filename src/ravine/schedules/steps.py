@@ -79,12 +79,6 @@ def blend(start: jax.Array, end: jax.Array, weight: jax.Array) -> jax.Array:
     return start * weight + end * (1 - weight)
 
 
-def safe_power(x: jax.Array, p: jax.Array) -> jax.Array:
-    """``x**p`` for ``x`` and ``p`` of at least 0, with derivative 0 instead of infinity at 0."""
-    positive = x > 0
-    return jnp.where(positive, jnp.where(positive, x, 1) ** p, real(p == 0))
-
-
 def is_known(*numbers: Any) -> bool:
     """Whether all are plain numbers, neither traced nor left to a sweep."""
     unknown = (Space, jax.core.Tracer, jax.ShapeDtypeStruct)

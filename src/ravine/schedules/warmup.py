@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ravine.core.numerics import safe_power
 from ravine.core.rule import rule
 from ravine.core.types import NonNegative, Positive, Real, Schedule, Static, Steps
 from ravine.schedules.compose import Join
@@ -20,7 +21,6 @@ from ravine.schedules.steps import (
     is_known,
     progress,
     real,
-    safe_power,
     total,
 )
 

@@ -42,6 +42,8 @@ class ScaleByRss(Transform):
     initial_accumulator_value: NonNegative = 0.1
     eps: NonNegative = 1e-7
 
+    elementwise = True
+
     def init(self, params: Params) -> ScaleByRssState:
         return ScaleByRssState(tree.accumulators(params, self.initial_accumulator_value))
 
@@ -82,6 +84,8 @@ class ScaleByAdadelta(Transform):
 
     rho: Decay = 0.9
     eps: Positive = 1e-6
+
+    elementwise = True
 
     def init(self, params: Params) -> ScaleByAdadeltaState:
         return ScaleByAdadeltaState(tree.accumulators(params), tree.accumulators(params))

@@ -65,6 +65,8 @@ class ScaleByAdam(Transform):
     _: KW_ONLY
     nesterov: Static[bool] = False
 
+    elementwise = True
+
     def init(self, params: Params) -> ScaleByAdamState:
         mu = tree.zeros_like(params, self.mu_dtype)
         return ScaleByAdamState(jnp.zeros((), jnp.int32), mu, tree.accumulators(params))
@@ -76,20 +78,12 @@ class ScaleByAdam(Transform):
         # m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) |g|^2
         mu = tree.moment(self.b1, state.mu, updates)
         nu = tree.second_moment(self.b2, state.nu, updates)
-        c1, c2 = bias_correction(self.b1, t), bias_correction(self.b2, t)
-        c1_next = bias_correction(self.b1, safe_increment(t))
-
-        def direction(g: Any, m: jax.Array, v: jax.Array) -> jax.Array:
-            if self.nesterov:
-                # m^ = b1 m / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t)
-                m_hat = times(self.b1, over(m, c1_next))
-                m_hat += times(complement(self.b1), over(fine(g).astype(m.dtype), c1))
-            else:
-                m_hat = over(m, c1)
-            return adaptive(m_hat, over(v, c2), self.eps, self.eps_root)
-
-        u = tree.cast_like(jax.tree.map(direction, updates, mu, nu), updates)
-        return u, ScaleByAdamState(t, tree.cast_like(mu, state.mu), tree.cast_like(nu, state.nu))
+        # u = m^ / (sqrt(v^ + eps_root) + eps)
+        mu_hat = unbiased(self.b1, mu, updates, t, nesterov=self.nesterov)
+        nu_hat = tree.over(nu, bias_correction(self.b2, t))
+        u = jax.tree.map(lambda m, v: adaptive(m, v, self.eps, self.eps_root), mu_hat, nu_hat)
+        mu, nu = tree.cast_like(mu, state.mu), tree.cast_like(nu, state.nu)
+        return tree.cast_like(u, updates), ScaleByAdamState(t, mu, nu)
 
 
 class ScaleByAmsgradState(NamedTuple):
@@ -133,6 +127,8 @@ class ScaleByAmsgrad(Transform):
     mu_dtype: Static[DType] = None
     bias_correction_mu: Static[bool] = True
     bias_correction_nu: Static[bool] = True
+
+    elementwise = True
 
     def init(self, params: Params) -> ScaleByAmsgradState:
         mu, nu, nu_max = (
@@ -192,6 +188,8 @@ class ScaleByAdamax(Transform):
     b2: Decay = 0.999
     eps: NonNegative = 1e-8
 
+    elementwise = True
+
     def init(self, params: Params) -> ScaleByAdamaxState:
         mu, nu = tree.zeros_like(params), tree.accumulators(params)
         return ScaleByAdamaxState(jnp.zeros((), jnp.int32), mu, nu)
@@ -221,3 +219,20 @@ class ScaleByAdamax(Transform):
 def adaptive(m: jax.Array, v: jax.Array, eps: Any, eps_root: Any) -> jax.Array:
     """A first moment over the root of a second: ``m / (sqrt(v + eps_root) + eps)``."""
     return over(m, safe_sqrt(v + at(eps_root, v)) + at(eps, v))
+
+
+def unbiased(
+    b1: Any, mu: Updates, updates: Updates, t: jax.Array, *, nesterov: bool = False
+) -> Updates:
+    """The first moment after ``t`` steps without its bias, or Dozat's, one step ahead of it."""
+    c, c_next = bias_correction(b1, t), bias_correction(b1, safe_increment(t))
+    if not nesterov:
+        # m^ = m / (1 - b1^t)
+        return tree.over(mu, c)
+
+    def leaf(g: Any, m: jax.Array) -> jax.Array:
+        # m^ = b1 m / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t)
+        now = times(complement(b1), over(fine(g).astype(m.dtype), c))
+        return times(b1, over(m, c_next)) + now
+
+    return jax.tree.map(leaf, updates, mu)

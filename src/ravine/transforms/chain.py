@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ravine.core.rule import rule
-from ravine.core.types import Params, State, Transform, Updates
+from ravine.core.types import Params, Standing, State, Transform, Updates
 
 
 @rule
@@ -17,6 +17,7 @@ class Chain(Transform):
     adding a transform renames nothing: ``state.scale_by_adam.mu``. A second transform of
     the same class has ``_2`` behind its name, and one whose own state has a field of that
     name has ``_state`` behind it, so that a search by name finds one: ``state.trace_state.trace``.
+    It takes no names of one's own, since none is needed to find a part or to keep its place.
     Write it ``chain(a, b, ...)``.
     """
 
@@ -31,7 +32,10 @@ class Chain(Transform):
                 )
 
     def init(self, params: Params) -> State:
-        states = [t.init(params) for t in self.transforms]
+        return self.named([t.init(params) for t in self.transforms])
+
+    def named(self, states: Sequence[State]) -> State:
+        """The state of the chain, made of those of its parts."""
         names = tuple(
             f"{name}_state" if name in getattr(state, "_fields", ()) else name
             for name, state in zip(part_names(self.transforms), states, strict=True)
@@ -56,6 +60,14 @@ class Chain(Transform):
         for transform, part in zip(self.transforms, state, strict=True):
             params = transform.eval_params(part, params)
         return params
+
+    def standing(self, state: State, here: Standing) -> Standing:
+        for transform, part in zip(self.transforms, state, strict=True):
+            here = transform.standing(part, here)
+        return here
+
+    def parts(self) -> tuple[Transform, ...]:
+        return tuple(part for transform in self.transforms for part in transform.parts())
 
     def __repr__(self) -> str:
         return f"chain({', '.join(map(repr, self.transforms))})"

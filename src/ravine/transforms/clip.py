@@ -28,6 +28,8 @@ class Clip(Transform):
 
     max_delta: NonNegative
 
+    elementwise = True
+
     def init(self, params: Params) -> EmptyState:
         return EmptyState()
 

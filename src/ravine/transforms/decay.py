@@ -49,6 +49,10 @@ class AddDecayedWeights(Transform):
     weight_decay: NonNegative | Schedule = 0.0
     mask: Static[Mask] = None
 
+    @property
+    def elementwise(self) -> bool:
+        return self.mask is None
+
     def init(self, params: Params) -> AddDecayedWeightsState:
         return AddDecayedWeightsState(jnp.zeros((), jnp.int32), jnp.zeros((), float))
 
@@ -59,22 +63,23 @@ class AddDecayedWeights(Transform):
         params: Params | None = None,
         **extra: Any,
     ) -> tuple[Updates, AddDecayedWeightsState]:
-        if not jax.tree.leaves(updates):
-            # Under a mask that leaves nothing, both trees may be None and nothing is missing.
-            return updates, state
-        check_params("AddDecayedWeights", params)
+        check_params("AddDecayedWeights", params, updates)
         decay = value_at(self.weight_decay, state.count)
-
-        def leaf(g: Any, p: Any) -> jax.Array:
-            wide, p = widen(g, p)
-            return (wide + times(decay, p)).astype(jnp.result_type(g))
-
-        # u = u + lambda theta
-        if self.mask is None:
-            new = jax.tree.map(leaf, updates, params)
-        else:
-            # Read from the parameters each time: the state is that of any other decay.
-            select = resolve(self.mask, params)
-            kept = jax.tree.map(leaf, select.keep(True, updates), select.keep(True, params))
-            new = select.merge({True: kept}, updates)
+        new = add_decayed(updates, decay, params, self.mask)
         return new, AddDecayedWeightsState(safe_increment(state.count), decay)
+
+
+def add_decayed(updates: Updates, decay: jax.Array, params: Params, mask: Any) -> Updates:
+    """``updates + decay * params`` for the leaves in the mask, in the dtypes of the updates."""
+
+    def leaf(g: Any, p: Any) -> jax.Array:
+        wide, p = widen(g, p)
+        return (wide + times(decay, p)).astype(jnp.result_type(g))
+
+    # u = u + lambda theta
+    if mask is None or not jax.tree.leaves(updates):
+        return jax.tree.map(leaf, updates, params)
+    # Read from the parameters each time: the state is that of any other decay.
+    select = resolve(mask, params)
+    kept = jax.tree.map(leaf, select.keep(True, updates), select.keep(True, params))
+    return select.merge({True: kept}, updates)

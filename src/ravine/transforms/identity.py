@@ -18,6 +18,8 @@ class Identity(Transform):
     Array([ 1., -2.], dtype=float32)
     """
 
+    elementwise = True
+
     def init(self, params: Params) -> EmptyState:
         return EmptyState()
 
@@ -35,6 +37,8 @@ class SetToZero(Transform):
     >>> SetToZero().update(jnp.array([1.0, jnp.nan]), EmptyState())[0]
     Array([0., 0.], dtype=float32)
     """
+
+    elementwise = True
 
     def init(self, params: Params) -> EmptyState:
         return EmptyState()

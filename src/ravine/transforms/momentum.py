@@ -47,6 +47,8 @@ class Trace(Transform):
     nesterov: Static[bool] = False
     accumulator_dtype: Static[DType] = None
 
+    elementwise = True
+
     def init(self, params: Params) -> TraceState:
         return TraceState(tree.zeros_like(params, self.accumulator_dtype))
 
@@ -95,6 +97,8 @@ class Ema(Transform):
     decay: Decay
     debias: Static[bool] = True
     accumulator_dtype: Static[DType] = None
+
+    elementwise = True
 
     def init(self, params: Params) -> EmaState:
         mean = tree.zeros_like(params, self.accumulator_dtype)

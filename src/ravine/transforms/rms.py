@@ -60,6 +60,8 @@ class ScaleByRms(Transform):
     eps_in_sqrt: Static[bool] = True
     bias_correction: Static[bool] = False
 
+    elementwise = True
+
     def init(self, params: Params) -> ScaleByRmsState:
         nu = tree.accumulators(params, self.initial_scale)
         return ScaleByRmsState(jnp.zeros((), jnp.int32), nu)
@@ -114,6 +116,8 @@ class ScaleByStddev(Transform):
     initial_scale: NonNegative = 0.0
     eps_in_sqrt: Static[bool] = True
     bias_correction: Static[bool] = False
+
+    elementwise = True
 
     def init(self, params: Params) -> ScaleByStddevState:
         # The mean is as fine as the mean square: a coarse one would drown the difference.

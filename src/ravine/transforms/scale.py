@@ -35,6 +35,8 @@ class Scale(Transform):
 
     step_size: Real
 
+    elementwise = True
+
     def init(self, params: Params) -> EmptyState:
         return EmptyState()
 
@@ -63,6 +65,8 @@ class ScaleBySchedule(Transform):
     """
 
     step_size_fn: Real | Schedule
+
+    elementwise = True
 
     def init(self, params: Params) -> ScaleByScheduleState:
         return ScaleByScheduleState(jnp.zeros((), jnp.int32), jnp.zeros((), float))
@@ -101,6 +105,8 @@ class ScaleByLearningRate(Transform):
     learning_rate: NonNegative | Schedule | None = None
     _: KW_ONLY
     flip_sign: Static[bool] = True
+
+    elementwise = True
 
     def init(self, params: Params) -> ScaleByLearningRateState:
         return ScaleByLearningRateState(jnp.zeros((), jnp.int32), jnp.zeros((), float))
