@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-import torch
 
 import ravine as rv
 from tests.registry import random_tree
@@ -30,30 +29,22 @@ def stream(rng):
     return rng.normal(size=3), list(rng.normal(size=(20, 3)))
 
 
-def averaged(start: Any, gradients: Any, multi_avg_fn: Any, when: Any) -> list[np.ndarray]:
-    """PyTorch's averaged model after each step of plain gradient descent."""
-    model = torch.nn.Linear(3, 1, bias=False, dtype=torch.float64)
-    model.weight.data[:] = torch.tensor(start)
-    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=multi_avg_fn)
-    if multi_avg_fn is not None:
-        average.update_parameters(model)
-    out = []
-    for t, g in enumerate(gradients, 1):
-        model.weight.data -= 0.1 * torch.tensor(g)
-        if when(t):
-            average.update_parameters(model)
-        out.append(average.module.weight.detach().numpy()[0].copy())
-    return out
+def descended(start: Any, gradients: Any) -> list[np.ndarray]:
+    """The start and the points of plain gradient descent."""
+    return list(start - 0.1 * np.cumsum([np.zeros(3), *gradients], axis=0))
 
 
 @pytest.mark.usefixtures("x64")
-def test_the_moving_average_is_pytorch_s(stream):
-    start, gradients = stream
-    ema = torch.optim.swa_utils.get_ema_multi_avg_fn(0.9)
-    theirs = averaged(start, gradients, ema, lambda t: True)
+def test_the_moving_average_begins_at_the_start(stream):
+    points = descended(*stream)
     optimizer = rv.chain(rv.SGD(0.1), rv.EmaParams(0.9, debias=False))
-    ours = walk(optimizer, jnp.asarray(start), [jnp.asarray(g) for g in gradients])
-    np.testing.assert_allclose([a for _, a in ours], theirs, atol=1e-12)
+    ours = walk(optimizer, jnp.asarray(stream[0]), [jnp.asarray(g) for g in stream[1]])
+    # As PyTorch's AveragedModel does with get_ema_multi_avg_fn.
+    expected, average = [], points[0]
+    for p in points[1:]:
+        average = 0.9 * average + 0.1 * p
+        expected.append(average)
+    np.testing.assert_allclose([a for _, a in ours], expected, atol=1e-12)
 
 
 @pytest.mark.usefixtures("x64")
@@ -70,19 +61,16 @@ def test_without_its_bias_the_average_forgets_the_start(stream):
 
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("start_at", "every"), [(0, 1), (1, 1), (5, 1), (6, 4), (0, 3)])
-def test_the_plain_average_is_pytorch_s(stream, start_at, every):
-    start, gradients = stream
-
+def test_the_plain_average_is_of_the_points_that_were_taken(stream, start_at, every):
     def when(t: int) -> bool:
         return t >= start_at and (t - start_at) % every == 0
 
-    theirs = averaged(start, gradients, None, when)
+    points = descended(*stream)
     optimizer = rv.chain(rv.SGD(0.1), rv.SWA(start_at, every))
-    ours = walk(optimizer, jnp.asarray(start), [jnp.asarray(g) for g in gradients])
-    begun = False
-    for t, ((params, mean), expected) in enumerate(zip(ours, theirs, strict=True), 1):
-        begun = begun or when(t)
-        np.testing.assert_allclose(mean, expected if begun else params, atol=1e-12)
+    ours = walk(optimizer, jnp.asarray(stream[0]), [jnp.asarray(g) for g in stream[1]])
+    for t, (params, mean) in enumerate(ours, 1):
+        taken = [points[k] for k in range(1, t + 1) if when(k)]
+        np.testing.assert_allclose(mean, np.mean(taken, axis=0) if taken else params, atol=1e-12)
 
 
 def test_averages_move_in_half_precision_where_the_parameters_hardly_do():
@@ -193,3 +181,52 @@ def test_target_networks_follow_as_optax_s_do(rng):
             chex.assert_trees_all_equal(ours, new if steps % period == 0 else old)
     half = rv.incremental_update(jnp.ones(1), jnp.zeros(1, jnp.bfloat16), 0.5)
     assert half.dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [rv.chain(rv.SGD(0.05, momentum=0.9), rv.EmaParams(0.9)), rv.ScheduleFreeSGD(0.05)],
+    ids=["ema", "schedule-free"],
+)
+@pytest.mark.parametrize("steps", [0, 37])
+def test_a_sweep_hands_out_the_point_at_which_to_evaluate(optimizer, steps):
+    scale = jnp.array([1.0, 10.0])
+
+    def loss(x):
+        return 0.5 * jnp.sum(scale * x * x)
+
+    params = jnp.ones(2)
+    state = optimizer.init(params)
+    for _ in range(steps):
+        updates, state = optimizer.update(scale * params, state, params)
+        params = rv.apply_updates(params, updates)
+    average = optimizer.eval_params(state, params)
+    assert steps == 0 or not np.allclose(average, params, rtol=1e-2)
+    # The second trial ends early, and stays as it is while the first goes on.
+    out = rv.sweep(
+        loss, rv.Starts(jnp.array([[1.0, 1.0], [jnp.nan, 1.0]])), optimizer, steps=steps,
+        keep="all", metric=loss, stop=rv.Diverged(),
+    )  # fmt: skip
+    np.testing.assert_allclose(out.params[0], average, rtol=1e-5)
+    np.testing.assert_allclose(out.metrics[0], loss(average), rtol=1e-5)
+    np.testing.assert_allclose(out.values[0], loss(params), rtol=1e-5)
+
+
+def test_a_lane_that_waits_for_the_end_of_a_segment_keeps_its_average():
+    def loss(x):
+        return 0.5 * jnp.sum(x * x)
+
+    # Each ends at a step of its own, inside a segment.
+    optimizer, rates = rv.EmaParams(0.5), np.array([0.3, 0.2, 0.1], np.float32)
+    many = rv.sweep(
+        loss, jnp.ones(1), rv.chain(rv.SGD(rv.Grid(rates)), optimizer), steps=100,
+        stop=rv.GradNorm(1e-2), keep="all",
+    )  # fmt: skip
+    for i, rate in enumerate(rates):
+        alone = rv.chain(rv.SGD(float(rate)), optimizer)
+        params = jnp.ones(1)
+        state = alone.init(params)
+        for _ in range(int(many.steps[i])):
+            updates, state = alone.update(params, state, params)
+            params = rv.apply_updates(params, updates)
+        np.testing.assert_allclose(many.params[i], alone.eval_params(state, params), rtol=1e-5)

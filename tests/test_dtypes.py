@@ -12,12 +12,12 @@ import pytest
 from ravine import optimizers as ro
 from ravine import transforms as rt
 from ravine.core.apply import apply_updates
-from tests.registry import CLASSES, Pair, parametrize, steps
+from tests.registry import WHOLE, Pair, parametrize, steps
 
 STEPS = 200
 HALVES = {"bfloat16": jnp.bfloat16, "float16": jnp.float16}
 # Wrappers pick leaves by the names of another tree, and Optax has a policy of its own.
-PLAIN = [e for e in CLASSES if e.name not in ("Masked", "Frozen", "Partition", "FromOptax")]
+PLAIN = [e for e in WHOLE if e.name not in ("Masked", "Frozen", "Partition", "FromOptax")]
 NOISELESS = [e for e in PLAIN if e.smooth]
 BY_MAGNITUDE = [e for e in NOISELESS if e.by_magnitude]
 
@@ -115,10 +115,10 @@ def test_python_numbers_none_and_empty_arrays_are_leaves_like_any(entry):
 
 
 @parametrize(PLAIN)
-@pytest.mark.parametrize("params", [{}, (), None, {"a": None}], ids=["dict", "tuple", "none", "in"])
-def test_a_tree_without_leaves_is_a_tree(entry, params):
-    updates, _ = entry.update(params, entry.rule.init(params), params)
-    assert updates == params
+def test_a_tree_without_leaves_is_a_tree(entry):
+    for params in ({}, (), None, {"a": None}):
+        updates, _ = entry.update(params, entry.rule.init(params), params)
+        assert updates == params
 
 
 @pytest.mark.usefixtures("x64")

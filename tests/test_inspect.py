@@ -15,7 +15,7 @@ import ravine as rv
 from ravine import optimizers as ro
 from ravine.interop.optax import from_optax
 from ravine.optimizers.cite import references
-from tests.registry import CLASSES, OPTIMIZERS, inverse_time, parametrize, random_tree
+from tests.registry import CLASSES, OPTIMIZERS, WHOLE, inverse_time, parametrize, random_tree
 
 NOISE = rv.AddNoise(0.1, 0.5)
 PARAMS = {"w": jnp.array([3.0, 4.0]), "b": jnp.ones(1)}
@@ -85,7 +85,7 @@ def test_inspection_works_in_a_program_and_over_lanes():
     np.testing.assert_array_equal(read["count"], [2, 2])
 
 
-@parametrize(CLASSES)
+@parametrize(WHOLE)
 def test_every_state_can_be_read(entry, rng):
     state = jax.eval_shape(entry.rule.init, random_tree(rng, np.float32))
     read = jax.eval_shape(rv.inspect, state)
@@ -174,7 +174,7 @@ def test_a_changed_hyperparameter_takes_effect_and_changes_nothing_else():
 # B13: a map over the moments fails for L-BFGS and for flattened states.
 
 
-@parametrize(CLASSES)
+@parametrize(WHOLE)
 def test_a_map_over_what_is_like_the_parameters_works_on_every_state(entry, rng):
     params = random_tree(rng, np.float32)
     state = jax.eval_shape(entry.rule.init, params)

@@ -13,14 +13,13 @@ import numpy as np
 import optax
 import pytest
 
-from tests.registry import ENTRIES, OPTIMIZERS, parametrize, promotion, random_tree
+from tests.registry import ENTRIES, PARTS, parametrize, promotion, random_tree
 
 STEPS = 200
 CASES = [e for e in ENTRIES if e.optax is not None]
 # A float32 slot is rounded each step, and Optax multiplies it in float32, where we do not.
 FINE = [e for e in CASES if "float32" not in repr(e.rule)]
 # What is part of an optimizer needs no second run of its own in float32.
-PARTS = {type(part) for e in OPTIMIZERS for part in e.rule.as_chain().transforms}
 WHOLE = [e for e in CASES if type(e.rule) not in PARTS]
 
 

@@ -4,7 +4,10 @@ from ravine.core.types import Canonical
 
 
 def one_of(*words: str) -> Canonical:
-    """Says in an annotation which words a field takes: ``Annotated[str, STATIC, one_of("a")]``."""
+    """Says in an annotation which words a field takes.
+
+    Write ``Annotated[str, STATIC, one_of("a", "b")]``.
+    """
 
     def check(x: str) -> str:
         if x not in words:

@@ -10,18 +10,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from ravine.core.numerics import (
     abs_sq,
     astype,
-    at,
-    by_part,
     compute_dtype,
     concrete,
     dtype_of,
     fine,
-    instead,
     lerp,
     real_dtype,
     safe_sqrt,
@@ -48,13 +44,6 @@ def mul(x: Any, y: Any) -> Any:
 def scale(factor: Any, x: Any) -> Any:
     """``factor * x`` for one number ``factor``."""
     return jax.tree.map(lambda a: astype(times(factor, fine(a)), dtype_of(a)), x)
-
-
-def over(x: Any, number: jax.Array) -> Any:
-    """``x / number`` for one real number, or 0 if it is 0, in the compute dtypes of ``x``."""
-    # Tested here, once for all leaves.
-    safe = instead(number == 0, jnp.inf, number)
-    return jax.tree.map(lambda a: by_part(lambda part: lax.div(part, at(safe, part)), fine(a)), x)
 
 
 def add_scale(x: Any, factor: Any, y: Any) -> Any:

@@ -30,8 +30,8 @@ class Drive:
         carry = group.adopt() or empty(group.program, group.operands)
         self._first = self._saved = self._done = int(carry.segments)
         self._operands, carry = jax.device_put((group.operands, carry), device)
-        self._carry = carry._replace(next_id=np.int32(0), end_id=np.int32(0))
-        self._next_id = self._end_id = 0
+        self._carry = carry._replace(next=np.int32(0), end=np.int32(0))
+        self._next = self._end = 0
         self._busy, self._running = True, False
         self._segments = 1
         self._chunks: Iterator[Any] = iter(())
@@ -52,12 +52,12 @@ class Drive:
 
     def _take(self) -> bool:
         """Take ids from the queue, if those taken before are used up; whether there were any."""
-        if self._next_id < self._end_id or (grant := self._group.queue.take()) is None:
+        if self._next < self._end or (ids := self._group.queue.take()) is None:
             return False
-        self._next_id, self._end_id = grant
-        self._carry = self._carry._replace(
-            next_id=np.int32(self._next_id), end_id=np.int32(self._end_id)
-        )
+        self._next, self._end = 0, len(ids)
+        queue = np.zeros(self._group.program.room, np.int32)
+        queue[: len(ids)] = ids
+        self._carry = self._carry._replace(queue=queue, next=np.int32(0), end=np.int32(len(ids)))
         return True
 
     def _feed(self) -> None:
@@ -77,7 +77,7 @@ class Drive:
         self._carry, tally = self._program(
             self._operands, self._carry, np.int32(self._segments), more
         )
-        count, self._next_id, self._done, self._running, self._busy = (
+        count, self._next, self._done, self._running, self._busy = (
             x.item() for x in jax.device_get(tally)
         )
         finished = self._carry.finished

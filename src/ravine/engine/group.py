@@ -4,14 +4,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from ravine.engine.executable import Executable
+from ravine.engine.forecast import Forecast
 from ravine.engine.lane import RUNNING
 from ravine.engine.lanes import Carry, empty
 from ravine.engine.ledger import Ledger
-from ravine.engine.queue import Queue, ranges
+from ravine.engine.queue import Queue
 from ravine.engine.stream import Stream
-from ravine.engine.trial import Operands, Program
+from ravine.engine.trial import Operands, Program, numbers
+from ravine.spaces.sampling import spaces
 
 if TYPE_CHECKING:
     from ravine.engine.checkpoint import Store
@@ -51,10 +55,19 @@ class Group:
         for carry in self.left:
             running = carry.trial.id[carry.motion.status == RUNNING] - first
             waiting[running[running < len(waiting)]] = False
+        program, template = self.program, self.operands.template
+        # What is pruned depends on the order, and lanes in step end together.
+        free = program.prune is None and not program.in_step and spaces(template)
         self.queue = Queue(
-            ranges(waiting, first),
-            width=self.program.lanes, workers=self._workers, whole=self.program.in_step,
+            self.ledger.rows.ids[waiting],
+            width=program.lanes, workers=self._workers, most=program.room, whole=program.in_step,
+            forecast=Forecast(self.ledger, self._numbers) if free else None,
         )  # fmt: skip
+
+    def _numbers(self) -> tuple[np.ndarray, ...]:
+        """The hyperparameters of all trials, an array a space."""
+        found = numbers(self.program, self.operands, jnp.asarray(self.ledger.rows.ids))
+        return tuple(np.asarray(x) for x in found)
 
     def halve(self) -> None:
         """Go on in half as many lanes."""

@@ -149,8 +149,13 @@ def step(
 
     running = moving.ended == 0
     code, go = jax.lax.optimization_barrier((code, running & (code == 0)))
-    # A lane that has stopped keeps its parameters; its states are never looked at again.
+    # A lane that has stopped keeps its parameters. Its state is looked at no more, unless what
+    # is handed out is an average that stands in it. (A line search, told of the point where it
+    # stands again and again, stays there.)
     stay = tree.where(running, at.params, moving.params)
+    moves = differ(at.params, moving.params)
+    if differ(optimizer.eval_params(state, moving.params), moving.params) and not moves:
+        state = tree.where(go, state, moving.state)
     moved = Moving(
         params=tree.where(go, apply_updates(moving.params, updates), stay),
         state=state,
@@ -158,6 +163,18 @@ def step(
         ended=jnp.where(running & (code != 0), code + (j << CODE_BITS), moving.ended),
     )
     return moved, (value, aux if program.every else ())
+
+
+def differ(a: Any, b: Any) -> bool:
+    """Whether two trees of the same structure hold other arrays, whatever is in them."""
+    leaves = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return any(x is not y for x, y in leaves)
+
+
+def evaluation_point(operands: Operands, trial: Trial, motion: Motion) -> Motion:
+    """The lane with its parameters at the point at which to evaluate."""
+    optimizer = settings(operands, trial)[0]
+    return motion._replace(params=optimizer.eval_params(motion.state, motion.params))
 
 
 def loss_inputs(program: Program, batch: Any, args: Any, key: jax.Array) -> tuple[Any, ...]:

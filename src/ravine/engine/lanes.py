@@ -14,7 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ravine.engine.lane import CODE_BITS, RUNNING, Motion, Moving, begin, step
+from ravine.engine.lane import (
+    CODE_BITS,
+    RUNNING,
+    Motion,
+    Moving,
+    begin,
+    evaluation_point,
+    step,
+)
 from ravine.engine.readout import Buffer, Finished, Kept, keep, write
 from ravine.engine.status import Status
 from ravine.engine.trial import Abstract, Operands, Program, Trial, batch_at, key_of
@@ -25,8 +33,9 @@ class Carry(NamedTuple):
 
     trial: Trial
     motion: Motion
-    next_id: Buffer  # the ids from next_id up to end_id wait to be handed out
-    end_id: Buffer
+    queue: Buffer  # int32; the ids that wait to be handed out, from place next up to place end
+    next: Buffer
+    end: Buffer
     segments: Buffer
     finished: Finished
     kept: Kept
@@ -37,7 +46,7 @@ class Tally(NamedTuple):
     """What the host reads between calls."""
 
     finished: Buffer
-    next_id: Buffer
+    next: Buffer
     segments: Buffer
     running: Buffer
     busy: Buffer
@@ -52,8 +61,9 @@ def empty(program: Program, operands: Operands) -> Carry:
     return Carry(
         trial=jax.tree.map(_zeros, trial._replace(key=None)),
         motion=idle._replace(status=ended),
-        next_id=zero,
-        end_id=zero,
+        queue=np.zeros(program.room, np.int32),
+        next=zero,
+        end=zero,
         segments=zero,
         finished=jax.tree.map(_zeros, Finished.shapes(program, trial, motion)),
         kept=Kept.none(jax.tree.map(_zeros, Kept.shapes(program, motion))),
@@ -90,17 +100,17 @@ def advance(
         return carry.motion.status != RUNNING
 
     def busy(carry: Carry) -> jax.Array:
-        return (carry.next_id < carry.end_id) | ~jnp.all(idle(carry))
+        return (carry.next < carry.end) | ~jnp.all(idle(carry))
 
     def go_on(carry: Carry) -> jax.Array:
         ready = jnp.all(idle(carry)) if program.in_step else jnp.any(idle(carry))
-        starving = more & (carry.next_id >= carry.end_id) & ready
+        starving = more & (carry.next >= carry.end) & ready
         room = carry.finished.count + program.lanes <= program.room
         return (carry.segments < last) & busy(carry) & ~starving & room
 
     carry = jax.lax.while_loop(go_on, partial(_segment, program, operands), carry)
     running = ~jnp.all(idle(carry))
-    return carry, Tally(carry.finished.count, carry.next_id, carry.segments, running, busy(carry))
+    return carry, Tally(carry.finished.count, carry.next, carry.segments, running, busy(carry))
 
 
 def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
@@ -126,7 +136,9 @@ def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
     moving = Moving(before.params, before.state, before.stop_state, before.status.astype(jnp.int32))
     js = jnp.arange(program.segment, dtype=jnp.int32)
     moving, (values, aux) = jax.lax.scan(body, moving, js)
-    motion = _measured(program, _read_out(program, before, moving, values, aux), before)
+    motion = _read_out(program, before, moving, values, aux)
+    point = jax.vmap(partial(evaluation_point, operands))
+    motion = _measured(program, motion, before, point(trial, motion).params)
     pruning = carry.pruning
     if program.prune is not None:
         score = jnp.mean(values, axis=0) if program.metric is None else motion.metric
@@ -134,25 +146,27 @@ def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
             program, operands, pruning, trial, motion, score
         )
     ended = (before.status == RUNNING) & (motion.status != RUNNING)
+    shown = point(trial, motion)
     return carry._replace(
         trial=trial._replace(key=None),
         motion=motion,
         pruning=pruning,
         segments=carry.segments + 1,
-        finished=write(program, carry.finished, trial, motion, ended, carry.segments),
-        kept=keep(program, carry.kept, trial.id, motion, ended),
+        finished=write(program, carry.finished, trial, shown, ended, carry.segments),
+        kept=keep(program, carry.kept, trial.id, shown, ended),
     )
 
 
 def _refill(program: Program, operands: Operands, carry: Carry) -> Carry:
     """Hand the next ids of the queue to the idle lanes, in the order of the lanes."""
     idle = carry.motion.status != RUNNING
-    waiting = carry.end_id - carry.next_id
+    waiting = carry.end - carry.next
 
     def refilled(carry: Carry) -> tuple[Trial, Motion]:
         place = jnp.cumsum(idle, dtype=jnp.int32) - 1
         fresh = idle & (place < waiting)
-        trial, motion = jax.vmap(partial(begin, program, operands))(carry.next_id + place)
+        ids = carry.queue[carry.next + place]
+        trial, motion = jax.vmap(partial(begin, program, operands))(ids)
         trial = trial._replace(key=None)
         motion = motion._replace(begun=jnp.full_like(motion.begun, carry.segments))
         return jax.tree.map(partial(_pick, fresh), (trial, motion), (carry.trial, carry.motion))
@@ -163,7 +177,7 @@ def _refill(program: Program, operands: Operands, carry: Carry) -> Carry:
         ready & (waiting > 0), refilled, lambda c: (c.trial, c.motion), carry
     )
     taken = jnp.where(ready, jnp.minimum(jnp.sum(idle, dtype=jnp.int32), waiting), 0)
-    return carry._replace(trial=trial, motion=motion, next_id=carry.next_id + taken)
+    return carry._replace(trial=trial, motion=motion, next=carry.next + taken)
 
 
 def _read_out(
@@ -211,7 +225,7 @@ def _recorded(
     return old.at[lane, column].set(new[at].astype(old.dtype), mode="drop")
 
 
-def _measured(program: Program, motion: Motion, before: Motion) -> Motion:
+def _measured(program: Program, motion: Motion, before: Motion, params: Any) -> Motion:
     """Evaluate the metric of lanes at a multiple of M steps, at a possible rung, or at an end."""
     metric = program.metric
     if metric is None:
@@ -223,7 +237,7 @@ def _measured(program: Program, motion: Motion, before: Motion) -> Motion:
         due |= alive & (motion.step % program.prune.interval == 0)
 
     def evaluated(motion: Motion) -> Motion:
-        new = jax.vmap(metric)(motion.params).astype(motion.metric.dtype)
+        new = jax.vmap(metric)(params).astype(motion.metric.dtype)
         metrics = motion.history.metrics
         column = jnp.where(due & whole, motion.step // program.metric_every - 1, metrics.shape[1])
         # Step 0 has no column.

@@ -18,8 +18,8 @@ from ravine.spaces.sampling import fill, spaces
 class TrialResult:
     """One trial: what it was and how it ended.
 
-    ``params`` is ``None`` unless the sweep kept them (see ``keep``); ``history`` holds the
-    loss every so many steps, NaN after the end.
+    ``params``, the optimizer's ``eval_params`` at the end, is ``None`` unless the sweep kept them
+    (see ``keep``); ``history`` holds the loss every so many steps, NaN after the end.
     """
 
     id: int

@@ -121,7 +121,9 @@ def _seconds_a_lane_step(
 
     def timed(segments: int) -> tuple[float, int]:
         carry = jax.device_put(empty(program, operands), device)
-        carry = carry._replace(next_id=np.int32(0), end_id=np.int32(program.lanes))
+        carry = carry._replace(
+            queue=np.arange(program.room, dtype=np.int32), end=np.int32(program.lanes)
+        )
         began = perf_counter()
         _, tally = compiled(operands, carry, np.int32(segments), np.bool_(False))
         done = int(tally.segments)

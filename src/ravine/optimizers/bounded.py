@@ -1,6 +1,6 @@
 """Quasi-Newton methods between bounds."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 from ravine.core.rule import rule
 from ravine.optimizers.base import Optimizer
@@ -36,8 +36,7 @@ class LBFGSB(Optimizer):
         linesearch: ``StrongWolfe()``, ``HagerZhang()`` or ``Backtracking()``.
 
     Raises:
-        TypeError: if a field is of the wrong kind, or ``memory_size`` is less than 1; at init,
-            if a parameter is complex.
+        TypeError: if a field is of the wrong kind, or ``memory_size`` is less than 1.
         ValueError: at init, if the bounds do not fit the parameters; at update, without the
             parameters or without ``value=``.
 
@@ -62,11 +61,14 @@ class LBFGSB(Optimizer):
     upper: Any = float("inf")
     memory_size: Count = 10
     linesearch: Search = StrongWolfe()
-    takes_arrays: ClassVar[bool] = True
+    takes_arrays = True
 
     def __post_init__(self) -> None:
         check_search("LBFGSB", self.linesearch)
-        Box(self.lower, self.upper)
+        try:
+            Box(self.lower, self.upper)
+        except TypeError as error:
+            raise TypeError(f"LBFGSB: {error}") from None
 
     def as_chain(self) -> Chain:
         box = Box(self.lower, self.upper)

@@ -12,6 +12,9 @@ from typing import Any
 
 from ravine.problems.digits import digits
 from ravine.problems.functions import ackley, quadratic, rastrigin, rosenbrock, styblinski_tang
+from ravine.problems.mgh import mgh
+from ravine.problems.mgh_table import MGH
+from ravine.problems.nist import NIST, certified, nist
 from ravine.problems.plane import (
     beale,
     booth,
@@ -40,6 +43,8 @@ ALL: dict[str, Callable[..., Problem]] = {
     "linear_regression": linear_regression,
     "logistic_regression": logistic_regression,
     "digits": digits,
+    "mgh": mgh,
+    "nist": nist,
 }
 """Every problem by name: a function that makes it, callable without arguments."""
 
@@ -68,10 +73,13 @@ def get(name: str, **options: Any) -> Problem:
 
 __all__ = [
     "ALL",
+    "MGH",
+    "NIST",
     "Problem",
     "ackley",
     "beale",
     "booth",
+    "certified",
     "digits",
     "get",
     "goldstein_price",
@@ -79,6 +87,8 @@ __all__ = [
     "linear_regression",
     "logistic_regression",
     "matyas",
+    "mgh",
+    "nist",
     "quadratic",
     "rastrigin",
     "rosenbrock",

@@ -30,6 +30,8 @@ class Problem:
         metrics: measures by name, each ``params -> scalar``, on data held out of the training.
         minima: known minimisers, each a tree like the start, in double precision where known.
         minimum: the smallest value; ``-inf`` for a loss unbounded below, ``None`` if unknown.
+        residuals: where the loss is a sum of squares, the vector of what is squared: a function
+            with the arguments of the loss, for methods of Gauss and Newton.
         domain: where people start and draw: ``(lower, upper)``, numbers or arrays like a start.
         citation: where the problem comes from.
         description: what makes it hard, in a sentence.
@@ -57,6 +59,7 @@ class Problem:
     )
     minima: tuple[Any, ...] = dataclasses.field(default=(), repr=False)
     minimum: float | None = None
+    residuals: Callable[..., Any] | None = dataclasses.field(default=None, repr=False)
     domain: tuple[Any, Any] | None = dataclasses.field(default=None, repr=False)
     citation: str = dataclasses.field(default="", repr=False)
     description: str = dataclasses.field(default="", repr=False)
@@ -66,6 +69,11 @@ class Problem:
         if not callable(self.loss):
             raise TypeError(
                 f"Problem: loss must be a function of the parameters, got {self.loss!r}. "
+                "Give the function itself, not its value."
+            )
+        if self.residuals is not None and not callable(self.residuals):
+            raise TypeError(
+                f"Problem: residuals must be a function or None, got {self.residuals!r}. "
                 "Give the function itself, not its value."
             )
         name = self.name or getattr(self.loss, "__name__", type(self.loss).__name__)

@@ -80,8 +80,8 @@ class ScaleByAdam(Transform):
         nu = tree.second_moment(self.b2, state.nu, updates)
         # u = m^ / (sqrt(v^ + eps_root) + eps)
         mu_hat = unbiased(self.b1, mu, updates, t, nesterov=self.nesterov)
-        nu_hat = tree.over(nu, bias_correction(self.b2, t))
-        u = jax.tree.map(lambda m, v: adaptive(m, v, self.eps, self.eps_root), mu_hat, nu_hat)
+        c2 = bias_correction(self.b2, t)
+        u = jax.tree.map(lambda m, v: adaptive(m, over(v, c2), self.eps, self.eps_root), mu_hat, nu)
         mu, nu = tree.cast_like(mu, state.mu), tree.cast_like(nu, state.nu)
         return tree.cast_like(u, updates), ScaleByAdamState(t, mu, nu)
 
@@ -226,11 +226,11 @@ def unbiased(
 ) -> Updates:
     """The first moment after ``t`` steps without its bias, or Dozat's, one step ahead of it."""
     c, c_next = bias_correction(b1, t), bias_correction(b1, safe_increment(t))
-    if not nesterov:
-        # m^ = m / (1 - b1^t)
-        return tree.over(mu, c)
 
     def leaf(g: Any, m: jax.Array) -> jax.Array:
+        if not nesterov:
+            # m^ = m / (1 - b1^t)
+            return over(m, c)
         # m^ = b1 m / (1 - b1^(t+1)) + (1 - b1) g / (1 - b1^t)
         now = times(complement(b1), over(fine(g).astype(m.dtype), c))
         return times(b1, over(m, c_next)) + now

@@ -5,13 +5,13 @@ from typing import Annotated, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ravine.core import tree
 from ravine.core.choice import one_of
 from ravine.core.errors import check_params
-from ravine.core.flat import ravel, vector_dtype
-from ravine.core.numerics import at
+from ravine.core.flat import dot, ravel, vector_dtype
+from ravine.core.numerics import at, safe_sqrt
 from ravine.core.rule import rule
 from ravine.core.types import STATIC, Params, Positive, Updates
-from ravine.core import tree
 from ravine.transforms.linesearch.along import Direction
 from ravine.transforms.secant import Last, shrink
 
@@ -65,9 +65,7 @@ class ScaleByBarzilaiBorwein(Direction):
 
     def init(self, params: Params) -> ScaleByBarzilaiBorweinState:
         zero = jnp.zeros((), vector_dtype(params))
-        return ScaleByBarzilaiBorweinState(
-            Last.none(ravel(params)), jnp.zeros((), jnp.int32), zero
-        )
+        return ScaleByBarzilaiBorweinState(Last.none(ravel(params)), jnp.zeros((), jnp.int32), zero)
 
     def update(
         self,
@@ -89,9 +87,9 @@ class ScaleByBarzilaiBorwein(Direction):
         else:
             alpha = long if self.method == "long" else short
         # |s| / |y| is the geometric mean of the two, and defined where they are not.
-        y = jnp.linalg.norm(pair.y)
-        mean = jnp.sqrt(pair.ss) / jnp.where(y > 0, y, 1)
-        mean = jnp.where((y > 0) & (pair.ss > 0), mean, state.step_size)
+        yy = dot(pair.y, pair.y)
+        mean = safe_sqrt(pair.ss / jnp.where(yy > 0, yy, 1))
+        mean = jnp.where((yy > 0) & (mean > 0), mean, state.step_size)
         alpha = jnp.where(pair.curved, alpha, mean)
         alpha = jnp.where(state.last.begun, alpha, shrink(g))
         alpha = jnp.clip(alpha, at(self.min_step_size, alpha), at(self.max_step_size, alpha))

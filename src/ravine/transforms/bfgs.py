@@ -26,8 +26,8 @@ class ScaleByBFGS(Direction):
     r"""Multiply gradients by the inverse Hessian that all steps tell of.
 
     .. math::
-        H_{k+1} = \Big(I - \frac{s y^\top}{s^\top y}\Big) H_k \Big(I - \frac{y s^\top}{s^\top y}\Big)
-        + \frac{s s^\top}{s^\top y}, \qquad u = H_{k+1} g,
+        H_{k+1} = V^\top H_k V + \frac{s s^\top}{s^\top y}, \qquad
+        V = I - \frac{y s^\top}{s^\top y}, \qquad u = H_{k+1} g,
 
     where :math:`s` is the last step and :math:`y` the change of the gradient on it. A pair with
     :math:`s^\top y \le 0`, or too small for its digits to mean anything, is left out. The

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 
 from ravine.core.choice import one_of
-from ravine.core.errors import check_params
 from ravine.core.flat import dot, ravel, unravel
 from ravine.core.numerics import over
 from ravine.core.rule import rule
@@ -93,8 +92,7 @@ class ScaleByConjugateGradient(Direction):
         u = jnp.where(keep, u, g)
         begun = (state.begun | accepted) & ~jnp.asarray(restart)
         g, kept = (
-            jnp.where(accepted, new, old)
-            for new, old in ((g, state.updates), (u, state.conjugate))
+            jnp.where(accepted, new, old) for new, old in ((g, state.updates), (u, state.conjugate))
         )
         return unravel(u, updates), ScaleByConjugateGradientState(begun, g, kept)
 

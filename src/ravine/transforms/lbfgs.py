@@ -112,7 +112,7 @@ class ScaleByLBFGS(Direction):
         inverse = put(state.inverse, jnp.zeros_like(r), k, 1)
         inverse = put(inverse, jnp.where(curved, column, 0), k, 0)
 
-        next = (k + curved) % (self.memory_size + 1)
+        next = (k + curved.astype(k.dtype)) % (self.memory_size + 1)
         D = jnp.where((ring == k) & curved, sy, state.curvature)
         D = jnp.where((ring == next) | restart, 0, D)
         scale = jnp.where(curved, sy / pair.yy, jnp.where(restart, 0, state.scale))
@@ -136,4 +136,3 @@ class ScaleByLBFGS(Direction):
             scale=scale,
         )
         return unravel(u, updates), state
-

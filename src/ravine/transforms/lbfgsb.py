@@ -14,7 +14,6 @@ from ravine.transforms.linesearch.box import Box
 from ravine.transforms.newton_schulz import Count
 from ravine.transforms.secant import Last, shrink
 
-
 NEAR = 1e-3
 """No parameter further from its bound than this share of the way to the other is near it."""
 
@@ -53,7 +52,7 @@ class ScaleByLBFGSB(Direction):
         memory_size: how many pairs to keep, at least 1.
 
     Raises:
-        TypeError: if ``memory_size`` is less than 1; at init, if a parameter is complex.
+        TypeError: if ``memory_size`` is less than 1.
         ValueError: at update, without the parameters, or if the bounds do not fit them.
 
     Reference: Byrd, Lu, Nocedal and Zhu, A limited memory algorithm for bound constrained

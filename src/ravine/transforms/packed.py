@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any, NamedTuple
 
 import jax
@@ -40,6 +40,9 @@ class Packed(Transform):
     the moments of Adam, say, are kept joined, so that only gradients are joined in a step,
     and only updates are cut up. Parts that are not ``elementwise``, such as
     ``ClipByGlobalNorm`` or a masked ``AddDecayedWeights``, see the tree as it is.
+
+    It is for one optimization: in the lanes of a sweep an array is large already, and joining
+    costs more than it saves.
 
     Args:
         inner: the transform or optimizer.
@@ -119,16 +122,17 @@ def packs_of(params: Params, max_size: int) -> Selection:
     kinds = [(dtype_of(x).name, jnp.size(x)) for x in leaves]
     small.sort(key=lambda i: kinds[i])
     labels: list[int | None] = [None] * len(leaves)
-    packs = 0
+    packs = count()
     for _, same in groupby(small, key=lambda i: kinds[i][0]):
         indices = list(same)
         # XLA compiles a kernel only once for all packs that are alike, but one for each place in
         # a pack: as many packs as places need the fewest of both.
         width = math.ceil(math.sqrt(len(indices)))
         for start in range(0, len(indices), width):
-            for i in indices[start : start + width]:
-                labels[i] = packs
-            packs += 1
+            members = indices[start : start + width]
+            label = next(packs) if len(members) > 1 else None
+            for i in members:
+                labels[i] = label
     return Selection(tuple(labels))
 
 

@@ -37,7 +37,8 @@ class Direction(Transform):
 class LineSearchState(NamedTuple):
     """The base point and the direction from it, and how far the search is; P parameters."""
 
-    count: jax.Array  # points accepted so far, int32; 0 before the first evaluation
+    # Points accepted so far, int32; 0 before the first evaluation.
+    count: jax.Array  # type: ignore[assignment]
     point: jax.Array  # (P,)
     grad: jax.Array  # (P,)
     direction: jax.Array  # (P,)

@@ -8,7 +8,15 @@ import jax.numpy as jnp
 from ravine.core.numerics import at
 from ravine.core.rule import rule
 from ravine.core.types import Fraction, NonNegative, Period
-from ravine.transforms.linesearch.search import Sample, Search, Verdict, noise, reached, verdict
+from ravine.transforms.linesearch.search import (
+    Sample,
+    Search,
+    Verdict,
+    divided,
+    noise,
+    reached,
+    verdict,
+)
 
 
 class BacktrackingState(NamedTuple):
@@ -74,9 +82,9 @@ class Backtracking(Search):
         )
         accept = (f <= known.value + c1 * t * base.slope) | (level & jnp.isfinite(f))
         # The parabola through phi(0), phi'(0) and phi(t)
-        share = -base.slope * t / (2 * (f - base.value - base.slope * t))
+        rise = jnp.where(jnp.isfinite(f), f - base.value - base.slope * t, 0)
         longest = at(self.decrease_factor, t)
-        share = jnp.where(jnp.isfinite(share), share, longest)
+        share = divided(-base.slope * t, 2 * rise, longest)
         share = jnp.clip(share, jnp.minimum(0.1, longest), longest)
         steps = state.steps + 1
         spent = reached(steps, self.max_backtracking_steps)

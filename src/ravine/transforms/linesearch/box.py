@@ -1,13 +1,12 @@
 """Bounds on parameters, and what a line becomes between them."""
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ravine.core.flat import ravel
-from ravine.core.paths import leaf_paths
 from ravine.core.rule import rule
 from ravine.core.types import Space
 
@@ -18,44 +17,41 @@ class Box:
 
     Args:
         lower: a number for all, or a tree shaped like the parameters, or like the upper part
-            of it, of numbers and arrays that broadcast to their leaves; may be ``-inf``.
+            of it, of numbers and arrays that broadcast to their leaves; may be ``-inf``. Of a
+            complex parameter it bounds the real and the imaginary part.
         upper: the same; may be ``inf``.
     """
 
     lower: Any
     upper: Any
-    takes_arrays: ClassVar[bool] = True
-    """A sweep takes an array here for what it is, not for a list of numbers to try."""
+    # A sweep takes an array here for what it is, not for a list of numbers to try.
+    takes_arrays = True
 
     def __post_init__(self) -> None:
         for name in ("lower", "upper"):
             for b in jax.tree.leaves(getattr(self, name), is_leaf=lambda b: b is None):
-                if isinstance(b, Space | jax.core.Tracer | jax.ShapeDtypeStruct):
-                    continue
-                kind = np.result_type(b) if isinstance(b, int | float | np.ndarray | np.generic | jax.Array) else np.dtype(object)
-                if kind.kind not in "fiu" or np.isnan(b).any():
+                if not _is_bound(b):
                     raise TypeError(
-                        f"LBFGSB: {name} must be a number, or a tree of numbers and arrays, none "
-                        f"of them NaN, got {b!r}."
+                        f"{name} must be a number, or a tree of numbers and arrays, none of them "
+                        f"NaN, got {b!r}."
                     )
 
     def line(self, params: Any, dtype: Any) -> "Line":
         """The bounds as vectors.
 
         Raises:
-            TypeError: if a parameter is complex.
             ValueError: if a bound does not fit the parameters.
         """
-        for path, x in zip(leaf_paths(params), jax.tree.leaves(params), strict=True):
-            if jnp.iscomplexobj(x):
-                raise TypeError(f"bounds need real parameters, and {path or 'the root'} is complex")
         return Line(*(self._vector(n, params, dtype) for n in ("lower", "upper")))
 
     def _vector(self, name: str, params: Any, dtype: Any) -> jax.Array:
+        def leaf(b: Any, x: Any) -> jax.Array:
+            part = jnp.real(jnp.asarray(x))
+            wide = jnp.broadcast_to(jnp.asarray(b).astype(part.dtype), part.shape)
+            return jax.lax.complex(wide, wide) if jnp.iscomplexobj(x) else wide
+
         def spread(b: Any, part: Any) -> Any:
-            return jax.tree.map(
-                lambda x: jnp.broadcast_to(jnp.asarray(b, jnp.result_type(x)), jnp.shape(x)), part
-            )
+            return jax.tree.map(lambda x: leaf(b, x), part)
 
         try:
             return ravel(jax.tree.map(spread, getattr(self, name), params), dtype)
@@ -64,6 +60,14 @@ class Box:
                 f"{name} must be a number, or a tree of bounds that broadcast to the leaves of "
                 f"the parameters: {error}"
             ) from error
+
+
+def _is_bound(b: Any) -> bool:
+    if isinstance(b, Space | jax.core.Tracer | jax.ShapeDtypeStruct):
+        return True
+    if isinstance(b, bool) or not isinstance(b, int | float | np.ndarray | np.generic | jax.Array):
+        return False
+    return np.result_type(b).kind in "fiu" and not bool(np.isnan(b).any())
 
 
 class Line(NamedTuple):
@@ -90,8 +94,10 @@ class Line(NamedTuple):
             return u
         inside = 2 * jnp.finfo(u.dtype).eps
         over, under = x + u > self.high, x + u < self.low
-        return u - jnp.where(over, inside * jnp.abs(self.high), 0) + jnp.where(
-            under, inside * jnp.abs(self.low), 0
+        return (
+            u
+            - jnp.where(over, inside * jnp.abs(self.high), 0)
+            + jnp.where(under, inside * jnp.abs(self.low), 0)
         )
 
     def gradient(self, x: jax.Array, g: jax.Array) -> jax.Array:

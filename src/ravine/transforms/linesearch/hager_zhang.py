@@ -12,6 +12,7 @@ from ravine.transforms.linesearch.search import (
     Sample,
     Search,
     Verdict,
+    divided,
     nowhere,
     pick,
     reached,
@@ -69,8 +70,9 @@ class HagerZhang(Search):
     max_linesearch_steps: Period = 30
 
     def init(self, dtype: Any) -> HagerZhangState:
-        far, zero = nowhere(dtype), jnp.zeros((), jnp.int32)
-        return HagerZhangState(far, far, jnp.zeros((), bool), far.t, zero, zero)
+        zero, far, none = jnp.zeros((), dtype), nowhere(dtype), jnp.zeros((), jnp.int32)
+        base = Sample(zero, zero, zero)
+        return HagerZhangState(base, far, jnp.zeros((), bool), far.t, none, none)
 
     def begin(self, state: HagerZhangState, base: Sample) -> HagerZhangState:
         return self.init(base.t.dtype)._replace(a=base)
@@ -103,8 +105,9 @@ class HagerZhang(Search):
         middle = (a.t + b.t) / 2
         first = jnp.where((a.t < first) & (first < b.t), first, middle)
         next = jnp.where(phase == FIRST, first, jnp.where(phase == SECOND, second, middle))
-        split = a.t + at(self.theta, t) * (b.t - a.t)
-        next = jnp.where(rising, next, jnp.where(jnp.isinf(b.t), at(self.rho, t) * t, split))
+        far = jnp.isinf(b.t)
+        split = a.t + at(self.theta, t) * (jnp.where(far, a.t, b.t) - a.t)
+        next = jnp.where(rising, next, jnp.where(far, at(self.rho, t) * t, split))
 
         steps = state.steps + 1
         tiny = b.t - a.t <= 4 * jnp.finfo(t.dtype).eps * a.t
@@ -117,5 +120,6 @@ class HagerZhang(Search):
 
 
 def secant(a: Sample, b: Sample) -> jax.Array:
-    """Where the line through two slopes crosses zero."""
-    return (a.t * b.slope - b.t * a.slope) / (b.slope - a.slope)
+    """Where the line through two slopes crosses zero, the left end if nowhere."""
+    s, t = (jnp.where(jnp.isinf(x.t), 0, x.t) for x in (a, b))
+    return divided(s * b.slope - t * a.slope, b.slope - a.slope, s)

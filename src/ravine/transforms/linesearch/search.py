@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ravine.core.numerics import at, concrete
+from ravine.core.numerics import at, concrete, safe_sqrt
 
 GO_ON, ACCEPT, RETURN, FAIL = 0, 1, 2, 3
 """What a search says of a trial: look at the next point; take this one; take one that it saw
@@ -98,13 +98,23 @@ def nowhere(dtype: Any) -> Sample:
     return Sample(inf, inf, jnp.zeros((), dtype))
 
 
-def cubic_minimizer(a: Sample, b: Sample) -> jax.Array:
-    """Where the cubic through two points with their slopes has its minimum, NaN if nowhere.
+def cubic_share(a: Sample, b: Sample, otherwise: float) -> jax.Array:
+    """Where the cubic through two points with their slopes has its minimum: 0 at a, 1 at b.
 
-    Nocedal and Wright, Numerical optimization, 2006, equation 3.59.
+    ``otherwise`` if it has none, or if b is infinitely far or high. Nocedal and Wright,
+    Numerical optimization, 2006, equation 3.59.
     """
-    h = b.t - a.t
-    d1 = a.slope + b.slope - 3 * (b.value - a.value) / h
+    known = jnp.isfinite(b.t) & jnp.isfinite(b.value)
+    h = jnp.where(known & (b.t != a.t), b.t - a.t, 1)
+    rise = jnp.where(known, b.value - a.value, 0)
+    d1 = a.slope + b.slope - 3 * rise / h
     square = d1 * d1 - a.slope * b.slope
-    d2 = jnp.sign(h) * jnp.sqrt(jnp.where(square >= 0, square, jnp.nan))
-    return b.t - h * (b.slope + d2 - d1) / (b.slope - a.slope + 2 * d2)
+    d2 = jnp.sign(h) * safe_sqrt(square)
+    share = 1 - divided(b.slope + d2 - d1, b.slope - a.slope + 2 * d2, 1 - otherwise)
+    return jnp.where(known & (square >= 0), share, otherwise)
+
+
+def divided(x: jax.Array, d: jax.Array, otherwise: Any) -> jax.Array:
+    """``x / d``, and ``otherwise`` where ``d`` is 0."""
+    zero = d == 0
+    return jnp.where(zero, otherwise, x / jnp.where(zero, 1, d))

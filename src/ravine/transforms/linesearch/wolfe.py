@@ -12,7 +12,7 @@ from ravine.transforms.linesearch.search import (
     Sample,
     Search,
     Verdict,
-    cubic_minimizer,
+    cubic_share,
     noise,
     nowhere,
     pick,
@@ -64,8 +64,9 @@ class StrongWolfe(Search):
     max_linesearch_steps: Steps = 20
 
     def init(self, dtype: Any) -> StrongWolfeState:
-        far = nowhere(dtype)
-        return StrongWolfeState(far, far, far.t, far.t, jnp.zeros((), jnp.int32))
+        zero, far = jnp.zeros((), dtype), nowhere(dtype)
+        base = Sample(zero, zero, zero)
+        return StrongWolfeState(base, far, far.t, far.t, jnp.zeros((), jnp.int32))
 
     def begin(self, state: StrongWolfeState, base: Sample) -> StrongWolfeState:
         return self.init(base.t.dtype)._replace(low=base)
@@ -83,7 +84,7 @@ class StrongWolfe(Search):
         # The best end is the lowest point so far with enough decrease; the other is where the
         # slope at the best end leads to, so that a point to accept lies between them.
         worse = ~decreased | (f >= low.value)
-        past = m * (high.t - low.t) >= 0
+        past = jnp.where(high.t > low.t, m >= 0, m <= 0)
         high = pick(worse, trial, pick(past, low, high))
         low = pick(worse, low, trial)
         width = jnp.abs(high.t - low.t)
@@ -101,14 +102,12 @@ class StrongWolfe(Search):
 
 def between(low: Sample, high: Sample) -> jax.Array:
     """A step inside the bracket: the cubic's minimum, or nearer to the best end after a wall."""
-    h = high.t - low.t
-    share = (cubic_minimizer(low, high) - low.t) / h
-    share = jnp.where(jnp.isfinite(high.value), jnp.where(jnp.isnan(share), 0.5, share), 0.2)
+    share = jnp.where(jnp.isfinite(high.value), cubic_share(low, high, 0.5), 0.2)
+    h = jnp.where(jnp.isinf(high.t), 0, high.t - low.t)
     return low.t + jnp.clip(share, 0.05, 0.95) * h
 
 
 def further(last: Sample, trial: Sample) -> jax.Array:
     """A step beyond the trial: the cubic's minimum, two to five times as far from the last."""
-    h = trial.t - last.t
-    share = (cubic_minimizer(last, trial) - last.t) / h
-    return last.t + jnp.clip(jnp.where(share > 1, share, 5.0), 2.0, 5.0) * h
+    share = cubic_share(last, trial, 5.0)
+    return last.t + jnp.clip(jnp.where(share > 1, share, 5.0), 2.0, 5.0) * (trial.t - last.t)
