@@ -22,7 +22,9 @@ def read(path: Path) -> tuple[str, dict]:
     text = "\n".join(head)
 
     def told(pattern: str) -> str:
-        return re.search(pattern, text)[1]
+        found = re.search(pattern, text)
+        assert found, f"{path} does not tell {pattern}"
+        return found[1]
 
     rows = [line.split("=")[1].split() for line in head if re.match(r"\s*b\d\s*=\s", line)]
     first, second, certified, deviations = (list(map(float, c)) for c in zip(*rows, strict=True))

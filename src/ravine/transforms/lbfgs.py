@@ -98,7 +98,7 @@ class ScaleByLBFGS(Direction):
         check_params("ScaleByLBFGS", params, updates)
         dtype = state.curvature.dtype
         x, g = ravel(params, dtype), ravel(updates, dtype)
-        k, ring = state.next, jnp.arange(state.curvature.size)
+        k, ring = state.next, jnp.arange(state.curvature.size, dtype=jnp.int32)
         # A pair is written down at every call, and counts from when it is accepted.
         pair, last = state.last.to(x, g, accepted)
         curved, sy = pair.curved, pair.sy

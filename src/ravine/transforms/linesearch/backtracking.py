@@ -45,8 +45,8 @@ class Backtracking(Search):
         slope_rtol: :math:`c_1 \ge 0`, which share of the decrease promised by the slope to ask for.
         decrease_factor: in (0, 1], the longest next step over the last.
         nonmonotone: :math:`\eta` in [0, 1].
-        approx_dec_rtol: how far rounding may lift a value, relative to :math:`C_k`; ten units of
-            rounding by default.
+        approx_dec_rtol: how far rounding may lift a value, relative to :math:`\phi(0)`; ten
+            units of rounding by default.
         max_backtracking_steps: trials for one line, at least 1.
 
     Reference: Armijo, Minimization of functions having Lipschitz continuous first partial
@@ -75,12 +75,10 @@ class Backtracking(Search):
     ) -> tuple[BacktrackingState, Verdict]:
         t, f, _ = trial
         c1 = at(self.slope_rtol, t)
-        known = base._replace(value=state.reference)
         # Where rounding hides the decrease, the slope must show that there is one.
-        level = (f <= known.value + noise(self.approx_dec_rtol, known)) & (
-            trial.slope <= (2 * c1 - 1) * base.slope
-        )
-        accept = (f <= known.value + c1 * t * base.slope) | (level & jnp.isfinite(f))
+        level = jnp.abs(f - base.value) <= noise(self.approx_dec_rtol, base)
+        level &= trial.slope <= (2 * c1 - 1) * base.slope
+        accept = (f <= state.reference + c1 * t * base.slope) | level
         # The parabola through phi(0), phi'(0) and phi(t)
         rise = jnp.where(jnp.isfinite(f), f - base.value - base.slope * t, 0)
         longest = at(self.decrease_factor, t)

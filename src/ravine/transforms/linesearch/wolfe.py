@@ -42,7 +42,7 @@ class StrongWolfe(Search):
         \phi(t) \le \phi(0) + c_1 t\,\phi'(0), \qquad |\phi'(t)| \le c_2 |\phi'(0)|.
 
     Trials grow until they enclose such a point, and then close in on it. Where rounding
-    hides the decrease, :math:`\phi(t) \le \phi(0) + \epsilon |\phi(0)|` takes the place of the
+    hides the decrease, :math:`|\phi(t) - \phi(0)| \le \epsilon |\phi(0)|` takes the place of the
     first condition. After ``max_linesearch_steps`` trials the best of them is taken, if any
     decreased the function enough.
 
@@ -78,12 +78,13 @@ class StrongWolfe(Search):
         t, f, m = trial
         # phi(t) <= phi(0) + c1 t phi'(0);  |phi'(t)| <= c2 |phi'(0)|
         decreased = f <= base.value + at(self.slope_rtol, t) * t * base.slope
-        level = f <= base.value + noise(self.approx_dec_rtol, base)
+        doubt = noise(self.approx_dec_rtol, base)
+        level = jnp.abs(f - base.value) <= doubt
         flat = jnp.abs(m) <= -at(self.curv_rtol, t) * base.slope
 
         # The best end is the lowest point so far with enough decrease; the other is where the
         # slope at the best end leads to, so that a point to accept lies between them.
-        worse = ~decreased | (f >= low.value)
+        worse = ~decreased | (f > low.value + doubt)
         past = jnp.where(high.t > low.t, m >= 0, m <= 0)
         high = pick(worse, trial, pick(past, low, high))
         low = pick(worse, low, trial)
