@@ -48,7 +48,7 @@ class NonlinearCG(Optimizer):
     ...     stop=rv.GradNorm(1e-4),
     ... )
     >>> result.params.round(3), str(result.status)
-    (Array([2.165, 2.165], dtype=float32), 'converged')
+    (Array([2., 2.], dtype=float32), 'converged')
     """
 
     method: Annotated[str, STATIC, one_of(*METHODS)] = "polak-ribiere+"

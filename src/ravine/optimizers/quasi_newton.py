@@ -94,7 +94,7 @@ class BFGS(Optimizer):
     ...     stop=rv.GradNorm(1e-4),
     ... )
     >>> result.params.round(3), str(result.status)
-    (Array([2.165, 2.165], dtype=float32), 'converged')
+    (Array([2., 2.], dtype=float32), 'converged')
     """
 
     scale_init_precond: Static[bool] = True

@@ -21,9 +21,13 @@ from ravine.transforms.linesearch.search import (
     Search,
     check_search,
     finite_sample,
+    noise,
     pick,
 )
 from ravine.transforms.linesearch.wolfe import StrongWolfe
+
+PATIENCE = 10
+"""So many accepted points in a row may bring nothing, where rounding hides what they bring."""
 
 
 class Direction(Transform):
@@ -47,7 +51,9 @@ class LineSearchState(NamedTuple):
     search: Any
     returning: jax.Array  # whether the trial is one seen before, the best; bool
     steepest: jax.Array  # whether the direction is that of steepest descent; bool
-    stalled: jax.Array  # whether the search failed along that one as well; bool
+    lowest: jax.Array  # the least squared norm of the gradient since the value last changed
+    idle: jax.Array  # accepted points in a row that brought nothing, int32
+    stalled: jax.Array  # whether there is nothing more to be had; bool
     inner_state: State
 
 
@@ -65,8 +71,9 @@ class LineSearch(Transform):
     returns the move to the next. While the search goes on, the parameters are a trial,
     and ``eval_params`` is the point that was last accepted. A direction that does not
     descend gives way to that of steepest descent, and so does one along which the search
-    fails. If it fails along that one too, the parameters return to the last accepted point,
-    stay there, and ``stalled`` is true in the state.
+    fails. If it fails along that one too, or if ten points in a row lower neither the
+    value nor the gradient, the parameters return to the last accepted point, stay there, and
+    ``stalled`` is true in the state.
 
     Args:
         inner: the transform that makes the directions. It is updated at accepted points only,
@@ -116,6 +123,8 @@ class LineSearch(Transform):
                 search=self.linesearch.init(zero.dtype),
                 returning=jnp.zeros((), bool),
                 steepest=jnp.zeros((), bool),
+                lowest=zero,
+                idle=jnp.zeros((), jnp.int32),
                 stalled=jnp.zeros((), bool),
                 inner_state=self.inner.init(params),
             )
@@ -147,6 +156,15 @@ class LineSearch(Transform):
         failed = ~found & (~begun | state.returning | still | (verdict.code == FAIL)) & ~enter
         stalled = state.stalled | (failed & (state.steepest | ~begun))
         restart, fresh = failed & ~stalled, accept | (failed & ~stalled)
+        # Nor is there progress where neither the value nor the gradient has become smaller.
+        gg = dot(g, g)
+        level = jnp.abs(f - base.value) <= noise(None, base)
+        lowest = jnp.where(
+            accept, jnp.where(level, jnp.minimum(state.lowest, gg), gg), state.lowest
+        )
+        idle = jnp.where(level & (gg >= state.lowest), state.idle + 1, 0)
+        idle = jnp.where(accept, idle, state.idle)
+        stalled |= idle >= PATIENCE
         point, grad = jnp.where(accept, x, state.point), jnp.where(accept, g, state.grad)
 
         u, inner_state = self._inner(updates, state, params, accept, restart, extra)
@@ -179,6 +197,8 @@ class LineSearch(Transform):
             search=tree.where(fresh, self.linesearch.begin(search, base), search),
             returning=~fresh & (verdict.code == RETURN),
             steepest=jnp.where(fresh, ~descends, state.steepest),
+            lowest=lowest,
+            idle=idle,
             stalled=stalled,
             inner_state=inner_state,
         )

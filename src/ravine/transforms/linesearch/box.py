@@ -67,7 +67,8 @@ def _is_bound(b: Any) -> bool:
         return True
     if isinstance(b, bool) or not isinstance(b, int | float | np.ndarray | np.generic | jax.Array):
         return False
-    return np.result_type(b).kind in "fiu" and not bool(np.isnan(b).any())
+    bound = np.asarray(b)
+    return bound.dtype.kind in "fiu" and not bool(np.isnan(bound).any())
 
 
 class Line(NamedTuple):
