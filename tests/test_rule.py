@@ -337,7 +337,13 @@ def public(module: Any) -> dict[str, Any]:
 
 def written(entry: Entry) -> Any:
     """The rule made again from its repr."""
-    names = {**vars(projections), **public(rt), **public(ro), "from_optax": from_optax, "optax": optax}
+    names = {
+        **vars(projections),
+        **public(rt),
+        **public(ro),
+        "from_optax": from_optax,
+        "optax": optax,
+    }
     return eval(repr(entry.rule), {**names, **vars(registry)})
 
 

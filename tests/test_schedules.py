@@ -249,7 +249,7 @@ def test_derivatives_in_every_number_are_finite_and_right(case, x64):
 @every_case
 def test_is_plain_data(case):
     schedule = build(case, 0)
-    assert eval(repr(schedule), dict(vars(rs))) == schedule
+    assert eval(repr(schedule), {n: getattr(rs, n) for n in rs.__all__}) == schedule
     assert pickle.loads(pickle.dumps(schedule)) == schedule
     assert schedule != build(case, 1)
     assert hash(schedule) == hash(build(case, 0))

@@ -93,13 +93,9 @@ class Line(NamedTuple):
         u = target - x
         if self.low is None:
             return u
-        inside = 2 * jnp.finfo(u.dtype).eps
         over, under = x + u > self.high, x + u < self.low
-        return (
-            u
-            - jnp.where(over, inside * jnp.abs(self.high), 0)
-            + jnp.where(under, inside * jnp.abs(self.low), 0)
-        )
+        digit = 2 * jnp.finfo(u.dtype).eps * jnp.maximum(jnp.abs(x), jnp.abs(target))
+        return u + jnp.where(under, digit, jnp.where(over, -digit, 0))
 
     def gradient(self, x: jax.Array, g: jax.Array) -> jax.Array:
         """``x - P(x - g)``, which is zero where no step inside the box leads down."""
