@@ -25,9 +25,10 @@ class MinimizeResult:
     """Where an optimization ended, and why.
 
     ``value`` is the loss at ``params``, or, of an optimizer that keeps an average, at the point
-    that is averaged: ``params`` are its ``eval_params``. ``history`` holds the loss, and ``aux`` what came with it,
-    at ``history_steps``, the last record being at or before the end; ``metric_history`` the
-    metric at ``metric_steps``, ``metric`` the one at ``params``, ``None`` without one.
+    that is averaged: ``params`` are its ``eval_params``. ``history`` holds the loss, and ``aux``
+    what came with it, at ``history_steps``, the last record being at or before the end;
+    ``metric_history`` the metric at ``metric_steps``, ``metric`` the one at ``params``, ``None``
+    without one.
     """
 
     params: Any
