@@ -89,7 +89,7 @@ def test_bfgs_is_the_update_of_the_book(scaled, rng):
             v = eye - np.outer(y, s) / (s @ y)
             h, known = v.T @ h @ v + np.outer(s, s) / (s @ y), True
             # The secant equation
-            np.testing.assert_allclose(h @ y, s, rtol=1e-6)
+            np.testing.assert_allclose(h @ y, s, rtol=1e-4)
         scale = 1.0 if known or not scaled else min(1.0, 1 / np.linalg.norm(g[k]))
         np.testing.assert_allclose(found[k], scale * h @ g[k], rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(state.inverse, h, rtol=1e-6, atol=1e-9)
