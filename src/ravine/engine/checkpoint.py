@@ -26,11 +26,11 @@ from ravine.engine.status import Status
 
 
 class Entry(NamedTuple):
-    """A record of the journal: trials that ended, the best so far, and segments run for them."""
+    """A record of the journal: trials that ended, the best so far, and steps run for them."""
 
     rows: Rows
     kept: Kept
-    segments: Any
+    executed: Any
 
 
 class Store:
@@ -39,7 +39,7 @@ class Store:
     def __init__(self, folder: Path, name: str, plan: Plan) -> None:
         self._folder, self._name, self._trials = folder, name, plan.trials
         self._carry = like = empty(plan.program, plan.operands)
-        entry = Entry(like.finished.rows, like.kept, like.segments)
+        entry = Entry(like.finished.rows, like.kept, np.int64(0))
         self._journal, records = Journal.open(folder / f"{name}.journal")
         self.entries = _complete(plan, [_unpack(entry, record) for record in records])
         self._ended = [entry.rows.ids for entry in self.entries]
@@ -88,13 +88,13 @@ class Store:
                     return _unpack(self._carry, records[0])
         return None
 
-    def save(self, worker: int, rows: Rows, carry: Carry, segments: int) -> bool:
+    def save(self, worker: int, rows: Rows, carry: Carry, executed: int) -> bool:
         """Add trials that ended to the journal, and put down how the lanes stand.
 
         Where the disk is full, ``problem`` says so. Returns whether the trials are in the
         journal; if not, they have to be given again.
         """
-        entry = Entry(rows, carry.kept, np.int32(segments))
+        entry = Entry(rows, carry.kept, np.int64(executed))
         path = self._folder / f"{self._name}-worker{worker}.lanes"
         with self._lock:
             added = False

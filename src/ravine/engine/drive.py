@@ -28,7 +28,8 @@ class Drive:
         self._program, seconds = group.executables[device].get()
         group.compile_seconds += seconds
         carry = group.adopt() or empty(group.program, group.operands)
-        self._first = self._saved = self._done = int(carry.segments)
+        self._done, self._clock = int(carry.segments), int(carry.executed)
+        self._executed = self._saved = 0
         self._operands, carry = jax.device_put((group.operands, carry), device)
         self._carry = carry._replace(next=np.int32(0), end=np.int32(0))
         self._next = self._end = 0
@@ -47,7 +48,7 @@ class Drive:
             if perf_counter() - self._save_at > wait:
                 self._save()
         self._carry = jax.device_get(self._carry)
-        self._group.ledger.close(self._carry, self._worker, self._done - self._first)
+        self._group.ledger.close(self._carry, self._worker, self._executed)
         self._save()
 
     def _take(self) -> bool:
@@ -77,9 +78,11 @@ class Drive:
         self._carry, tally = self._program(
             self._operands, self._carry, np.int32(self._segments), more
         )
-        count, self._next, self._done, self._running, self._busy = (
+        count, self._next, self._done, clock, self._running, self._busy = (
             x.item() for x in jax.device_get(tally)
         )
+        self._executed += (clock - self._clock) % 2**32
+        self._clock = clock
         finished = self._carry.finished
         if count:
             rows = jax.tree.map(partial(_head, count), finished.rows)
@@ -98,9 +101,9 @@ class Drive:
         began = perf_counter()
         none = jax.tree.map(partial(_head, 0), self._carry.finished.rows)
         rows = jax.tree.map(lambda *xs: np.concatenate(xs), none, *self._unsaved)
-        carry, segments = jax.device_get(self._carry), self._done - self._saved
-        if self._group.store.save(self._worker, rows, carry, segments):
-            self._unsaved, self._saved = [], self._done
+        carry, executed = jax.device_get(self._carry), self._executed - self._saved
+        if self._group.store.save(self._worker, rows, carry, executed):
+            self._unsaved, self._saved = [], self._executed
         self._save_at = perf_counter()
         self._save_cost = self._save_at - began
 

@@ -43,7 +43,7 @@ class Group:
         """Lanes that an earlier run left, with trials in them, for a worker to go on with."""
         if store is not None:
             for entry in store.entries:
-                self.ledger.restore(entry.rows, entry.kept, int(entry.segments))
+                self.ledger.restore(entry.rows, entry.kept, int(entry.executed))
             store.entries.clear()
             self.left = store.lanes()[:workers]
         self._queue_up()

@@ -1,7 +1,7 @@
 """The lanes: a batch of fixed width that is refilled the moment a trial ends.
 
 The compiled program runs segment after segment. A segment refills the lanes whose trial
-has ended, advances all lanes by K steps, in which a lane whose trial ends stands still,
+has ended, advances all lanes by up to K steps, in which a lane whose trial ends stands still,
 and writes the trials that ended to a buffer, which the host empties between two calls.
 Nothing in it depends on the number of trials. Axis letters: B lanes, K steps of a segment,
 R records of a history, P a parameter's own axes.
@@ -27,6 +27,9 @@ from ravine.engine.readout import Buffer, Finished, Kept, keep, write
 from ravine.engine.status import Status
 from ravine.engine.trial import Abstract, Operands, Program, Trial, batch_at, key_of
 
+PATIENCE = 2
+"""A refill costs about as much as so many steps of all lanes."""
+
 
 class Carry(NamedTuple):
     """Everything that goes from one segment to the next."""
@@ -37,6 +40,7 @@ class Carry(NamedTuple):
     next: Buffer
     end: Buffer
     segments: Buffer
+    executed: Buffer  # uint32, wraps round; the steps that all lanes were advanced by
     finished: Finished
     kept: Kept
     pruning: Any
@@ -48,6 +52,7 @@ class Tally(NamedTuple):
     finished: Buffer
     next: Buffer
     segments: Buffer
+    executed: Buffer
     running: Buffer
     busy: Buffer
 
@@ -65,6 +70,7 @@ def empty(program: Program, operands: Operands) -> Carry:
         next=zero,
         end=zero,
         segments=zero,
+        executed=np.zeros((), np.uint32),
         finished=jax.tree.map(_zeros, Finished.shapes(program, trial, motion)),
         kept=Kept.none(jax.tree.map(_zeros, Kept.shapes(program, motion))),
         pruning=jax.tree.map(np.asarray, program.prune and program.prune.init(program.steps)),
@@ -108,12 +114,13 @@ def advance(
         room = carry.finished.count + program.lanes <= program.room
         return (carry.segments < last) & busy(carry) & ~starving & room
 
-    carry = jax.lax.while_loop(go_on, partial(_segment, program, operands), carry)
+    carry = jax.lax.while_loop(go_on, partial(_segment, program, operands, more), carry)
     running = ~jnp.all(idle(carry))
-    return carry, Tally(carry.finished.count, carry.next, carry.segments, running, busy(carry))
+    counts = carry.finished.count, carry.next, carry.segments, carry.executed
+    return carry, Tally(*counts, running, busy(carry))
 
 
-def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
+def _segment(program: Program, operands: Operands, more: jax.Array, carry: Carry) -> Carry:
     carry = _refill(program, operands, carry)
     keys = jax.vmap(partial(key_of, program, operands))(carry.trial.id)
     trial, before = carry.trial._replace(key=keys), carry.motion
@@ -134,9 +141,9 @@ def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
         return step_all(batch, trial, moving, now, j)
 
     moving = Moving(before.params, before.state, before.stop_state, before.status.astype(jnp.int32))
-    js = jnp.arange(program.segment, dtype=jnp.int32)
-    moving, (values, aux) = jax.lax.scan(body, moving, js)
-    motion = _read_out(program, before, moving, values, aux)
+    awaited = more | (carry.next < carry.end)
+    length, moving, (values, aux) = _steps(program, body, moving, awaited)
+    motion = _read_out(program, before, moving, length, values, aux)
     point = jax.vmap(partial(evaluation_point, operands))
     motion = _measured(program, motion, before, point(trial, motion).params)
     pruning = carry.pruning
@@ -152,9 +159,43 @@ def _segment(program: Program, operands: Operands, carry: Carry) -> Carry:
         motion=motion,
         pruning=pruning,
         segments=carry.segments + 1,
+        executed=carry.executed + length.astype(jnp.uint32),
         finished=write(program, carry.finished, trial, shown, ended, carry.segments),
         kept=keep(program, carry.kept, trial.id, shown, ended),
     )
+
+
+def _steps(
+    program: Program, body: Any, moving: Moving, awaited: jax.Array
+) -> tuple[jax.Array, Moving, Any]:
+    """Advance the lanes by K steps, or by fewer if standing still has cost what a refill costs.
+
+    So idling and refilling together cost at most twice what the best moments to refill would.
+    Where something is to be done after every K steps, or no trial waits, there is no choice.
+    """
+    budget = jnp.where(awaited, PATIENCE * program.lanes, np.iinfo(np.int32).max)
+    def go_on(loop: Any) -> jax.Array:
+        j, idle, moving, _ = loop
+        return (j < program.segment) & (idle < budget) & jnp.any(moving.ended == 0)
+
+    def one(loop: Any) -> Any:
+        j, idle, moving, given = loop
+        moving, new = body(moving, j)
+        given = jax.tree.map(lambda old, x: old.at[j].set(x), given, new)
+        idle += jnp.sum(moving.ended != 0, dtype=jnp.int32)
+        return j + 1, idle, moving, given
+
+    if program.metric is None and program.prune is None and not program.in_step:
+        zero = jnp.zeros((), jnp.int32)
+        given = jax.tree.map(
+            lambda x: jnp.zeros((program.segment, *x.shape), x.dtype),
+            jax.eval_shape(body, moving, zero)[1],
+        )
+        j, _, moving, given = jax.lax.while_loop(go_on, one, (zero, zero, moving, given))
+        return j, moving, given
+    js = jnp.arange(program.segment, dtype=jnp.int32)
+    moving, given = jax.lax.scan(body, moving, js)
+    return jnp.full((), program.segment, jnp.int32), moving, given
 
 
 def _refill(program: Program, operands: Operands, carry: Carry) -> Carry:
@@ -181,13 +222,18 @@ def _refill(program: Program, operands: Operands, carry: Carry) -> Carry:
 
 
 def _read_out(
-    program: Program, before: Motion, moving: Moving, values: jax.Array, aux: Any
+    program: Program,
+    before: Motion,
+    moving: Moving,
+    length: jax.Array,
+    values: jax.Array,
+    aux: Any,
 ) -> Motion:
-    """The lanes after a segment, from its (K, B) values and its aux."""
+    """The lanes after a segment of so many steps, from its (K, B) values and its aux."""
     alive = before.status == RUNNING
     status = (moving.ended & ((1 << CODE_BITS) - 1)).astype(jnp.int8)
     ended = alive & (status != RUNNING)
-    last = jnp.where(ended, moving.ended >> CODE_BITS, program.segment - 1)
+    last = jnp.where(ended, moving.ended >> CODE_BITS, length - 1)
 
     js = jnp.arange(program.segment, dtype=jnp.int32)[:, None]
     seen = alive[None] & (js <= last[None])

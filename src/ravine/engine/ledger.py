@@ -53,26 +53,23 @@ class Ledger:
             self._put(rows, worker)
             self.best = min(self.best, float(np.min(good, initial=np.inf)))
 
-    def restore(self, rows: Rows, kept: Kept, segments: int) -> None:
+    def restore(self, rows: Rows, kept: Kept, executed: int) -> None:
         """Write down what an earlier run had found out, as far as it is asked for."""
         end = self._first + len(self.rows.ids)
         self.add(jax.tree.map(lambda x: x[rows.ids < end], rows), -1)
         with self._lock:
             held = kept.ids < end
             self._kept.append(Kept(*jax.tree.map(lambda x: x[held], kept)))
-            self._executed(segments)
+            self.executed += executed * self.program.lanes
 
-    def close(self, carry: Carry, worker: int, segments: int) -> None:
+    def close(self, carry: Carry, worker: int, executed: int) -> None:
         """Write down what a worker leaves: trials it did not finish, and what it kept."""
         running = carry.motion.status == RUNNING
         left = Rows.of(self.program, carry.trial, carry.motion, carry.segments - 1)
         with self._lock:
             self._put(jax.tree.map(lambda x: x[running], left), worker)
             self._kept.append(carry.kept)
-            self._executed(segments)
-
-    def _executed(self, segments: int) -> None:
-        self.executed += segments * self.program.segment * self.program.lanes
+            self.executed += executed * self.program.lanes
 
     @property
     def waiting(self) -> np.ndarray:

@@ -126,16 +126,16 @@ def _seconds_a_lane_step(
         )
         began = perf_counter()
         _, tally = compiled(operands, carry, np.int32(segments), np.bool_(False))
-        done = int(tally.segments)
+        done = int(tally.executed)
         return perf_counter() - began, done
 
     timed(1)
-    once = min(timed(1)[0] for _ in range(3))
+    once, first = min(timed(1) for _ in range(3))
     times: list[float] = []
     for _ in range(3):
         seconds, done = timed(1 + max(1, int(_SECONDS / max(once, 1e-4))))
-        times.append((seconds - once) / (done - 1) if done > 1 else seconds)
-    return max(median(times), 1e-9) / (program.lanes * program.segment)
+        times.append((seconds - once) / (done - first) if done > first else seconds / done)
+    return max(median(times), 1e-9) / program.lanes
 
 
 __all__ = ["best_width", "free_memory", "memory", "step_bytes"]
