@@ -1,0 +1,194 @@
+"""Many starts, or many problems, minimised at once to one gradient norm, in double precision.
+
+Four families: Rosenbrock's valley in ten dimensions, Himmelblau, Ackley in four dimensions,
+and logistic regressions of different regularisation. Ours is the better of BFGS and L-BFGS
+in refilled lanes. The peers are the minimisers of Optax, JAXopt and Optimistix, each in the
+way that suits it best (under vmap, and one after the other in lax.map; the slower is left
+out after one try), and a loop over SciPy's on the first family, timed on a part.
+
+All stop at the same norm of the gradient; "solved" counts how many ended below it. Ackley's
+minimum is the tip of a cone, beside which the gradient is not small: starts that end there
+count as unsolved, for all methods.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import solver_peers
+from harness import arguments, ratios, rounds
+from tables import save, show
+
+import ravine as rv
+
+TOLERANCE, MOST = 1e-6, 1000
+OURS = {"BFGS": rv.BFGS(), "L-BFGS": rv.LBFGS()}
+
+
+class Family(NamedTuple):
+    """Problems that differ in their start, or in the second argument of the loss."""
+
+    loss: Callable[..., Any]
+    starts: np.ndarray
+    args: np.ndarray | None = None
+
+    def inputs(self) -> tuple[Any, ...]:
+        """What a mapped solver takes."""
+        return (self.starts,) if self.args is None else (self.starts, self.args)
+
+
+def rosenbrock(number: int) -> Family:
+    def loss(x: Any) -> Any:
+        return jnp.sum(100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2)
+
+    return Family(loss, np.random.default_rng(0).uniform(-2, 2, (number, 10)))
+
+
+def plane(name: str, number: int, dimension: int, reach: float) -> Family:
+    loss = rv.problems.get(name, **({} if dimension == 2 else {"n": dimension})).loss
+    starts = np.random.default_rng(0).uniform(-reach, reach, (number, dimension))
+    return Family(loss, starts)
+
+
+def logistic(number: int) -> Family:
+    """Regressions on the same 200 examples of 8 features, under strengths of an l2 penalty."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 8)) * np.logspace(-1, 1, 8)
+    y = np.sign(x @ rng.normal(size=8) + 3 * rng.normal(size=200))
+    rows = jnp.asarray(x * y[:, None])
+
+    def loss(w: Any, strength: Any) -> Any:
+        return jnp.mean(jnp.logaddexp(0.0, -rows @ w)) + 0.5 * strength * jnp.vdot(w, w)
+
+    return Family(loss, np.zeros((number, 8)), np.logspace(-5, 1, number))
+
+
+def sweep(family: Family, optimizer: Any, lanes: int, **more: Any) -> Any:
+    """Our way: one sweep over starts, or over the loss's argument."""
+    args = None if family.args is None else rv.Grid(family.args)
+    start = rv.Starts(family.starts) if args is None else family.starts[0]
+    return rv.sweep(
+        family.loss, start, optimizer, steps=20 * MOST, stop=rv.GradNorm(TOLERANCE), args=args,
+        record_every=0, keep="all", lanes=lanes, **more,
+    )  # fmt: skip
+
+
+def solved(family: Family, found: Any) -> str:
+    """The share of problems whose gradient is below the tolerance."""
+    gradients = jax.jit(jax.vmap(jax.grad(family.loss)))(found, *family.inputs()[1:])
+    below = np.linalg.norm(gradients, axis=1) <= TOLERANCE
+    return f"{np.mean(below):.1%}"
+
+
+def quickest(ways: Mapping[Any, Callable[[], Any]]) -> Any:
+    """The name of the way that takes least time, each tried once after it is compiled."""
+    seconds = {name: statistics.median(times) for name, times in rounds(ways, 1).items()}
+    return min(seconds, key=lambda name: seconds[name])
+
+
+def mapped(solve: Any, way: str) -> Callable[..., Any]:
+    """A solver of one problem for many: all side by side, or one after the other."""
+    if way == "vmap":
+        return jax.jit(jax.vmap(solve))
+    return jax.jit(lambda *x: jax.lax.map(lambda row: solve(*row), x))
+
+
+def compare(name: str, family: Family, widths: list[int], repeats: int) -> list[dict[str, Any]]:
+    """A row a contender: its time in the same rounds as ours, and how many it solved."""
+    ways = [(method, lanes) for method in OURS for lanes in widths]
+    run = partial(sweep, family)
+    method, lanes = quickest({(m, w): lambda m=m, w=w: run(OURS[m], w).values for m, w in ways})
+    one, together = (f"ours, {method}, {workers}" for workers in ("one worker", "all workers"))
+    contenders: dict[str, Callable[[], Any]] = {
+        one: lambda: run(OURS[method], lanes, workers=1).values,
+        together: lambda: run(OURS[method], lanes).values,
+    }
+    ended = dict.fromkeys((one, together), run(OURS[method], lanes).params)
+    inputs = family.inputs()
+    few = tuple(x[: max(1, len(x) // 16)] for x in inputs)
+    for peer, make in solver_peers.JAX_PEERS.items():
+        try:
+            solve = make(family.loss, TOLERANCE, MOST)
+        except ModuleNotFoundError as error:
+            print(f"left out: {peer} ({error})")
+            continue
+        found = {way: mapped(solve, way) for way in ("vmap", "map")}
+        way = quickest({way: partial(f, *few) for way, f in found.items()})
+        contenders[f"{peer}, {way}"] = partial(found[way], *inputs)
+        ended[f"{peer}, {way}"] = found[way](*inputs)
+    figures = ratios(rounds(contenders, repeats), one)
+    return [
+        {"problem": name, "method": label, "solved": solved(family, ended[label])} | figure
+        for label, figure in figures.items()
+    ]
+
+
+def scipy_loop(family: Family, number: int) -> list[dict[str, Any]]:
+    """SciPy's minimisers on the first starts of Rosenbrock's, in its own NumPy code."""
+    from scipy.optimize import rosen, rosen_der
+
+    rows = []
+    for method in ("L-BFGS-B", "BFGS"):
+        solve = solver_peers.in_scipy(lambda x: (rosen(x), rosen_der(x)), TOLERANCE, MOST, method)
+        began = time.perf_counter()
+        found = np.array([solve(x).x for x in family.starts[:number]])
+        seconds = (time.perf_counter() - began) / number * len(family.starts)
+        gradients = np.linalg.norm([rosen_der(x) for x in found], axis=1)
+        share = f"{np.mean(gradients <= TOLERANCE):.1%}"
+        rows.append({"method": f"SciPy {method}, a loop", "solved": share, "seconds": seconds})
+    return rows
+
+
+def alone(family: Family, number: int = 8) -> str:
+    """Whether trials take as many evaluations alone as in lanes."""
+    together = sweep(family, OURS["L-BFGS"], 64).steps[:number]
+    single = []
+    for i in range(number):
+        args = None if family.args is None else jnp.asarray(family.args[i])
+        out = rv.minimize(
+            family.loss, jnp.asarray(family.starts[i]), OURS["L-BFGS"], steps=20 * MOST,
+            stop=rv.GradNorm(TOLERANCE), args=args,
+        )  # fmt: skip
+        single.append(int(out.steps))
+    return f"{np.sum(np.array(single) == together)} of {number}"
+
+
+def main() -> None:
+    parser = arguments(__doc__, repeats=5)
+    parser.add_argument("--lanes", type=int, nargs="+", default=[64, 128, 256], help="to try")
+    options = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
+    small = 64 if options.quick else 1
+    families = {
+        "rosenbrock-10": rosenbrock(2048 // small),
+        "himmelblau": plane("himmelblau", 4096 // small, 2, 5.0),
+        "ackley-4": plane("ackley", 4096 // small, 4, 5.0),
+        "logistic": logistic(1024 // small),
+    }
+    if options.quick:
+        families = {"himmelblau": families["himmelblau"]}
+        solver_peers.JAX_PEERS = {"Optax L-BFGS": solver_peers.in_optax}
+    tables, same = {}, {}
+    widths = [16] if options.quick else options.lanes
+    for name, family in families.items():
+        tables[name] = compare(name, family, widths, 1 if options.quick else options.repeats)
+        same[name] = alone(family)
+        show(f"{len(family.starts)} x {name}, to a gradient norm of {TOLERANCE}", tables[name])
+        print(f"as many evaluations alone as in lanes: {same[name]}")
+    if not options.quick:
+        ours = min(row["seconds"] for row in tables["rosenbrock-10"])
+        tables["scipy"] = [
+            {**row, "times_ours": row["seconds"] / ours}
+            for row in scipy_loop(families["rosenbrock-10"], 128)
+        ]
+        show("rosenbrock-10, a loop over SciPy, against ours with all workers", tables["scipy"])
+    save(options.json, tables, as_alone=same, tolerance=TOLERANCE)
+
+
+if __name__ == "__main__":
+    main()

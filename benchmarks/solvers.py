@@ -1,0 +1,252 @@
+"""One start at a time: the 35 functions of Moré, Garbow and Hillstrom, and NIST's regressions.
+
+For each method: how many problems it solves, the median number of evaluations of those that
+it and the best of ours both solve, and seconds a problem once compiled. Solved is a problem
+whose value comes within 1e-6 of the known one, relative to the larger of that and of a
+millionth of the first value. All stop at the same gradient norm, 1e-8 times that at the
+start, or after 2,000 steps; in double precision. Evaluations are counted in the loss
+itself, by a callback, alike for all. Methods that know the residuals stand in a table of
+their own, where one evaluation is one of the residuals, with or without their Jacobian.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import solver_peers
+from harness import arguments
+from tables import save, show
+
+import ravine as rv
+
+MOST = 2000
+RELATIVE = 1e-8
+
+
+class Case(NamedTuple):
+    """A problem with all that is known of it, and how often its loss has been evaluated."""
+
+    problem: Any
+    calls: list[int]
+
+    def loss(self, x: Any) -> Any:
+        """Half the sum of squares, counted."""
+        jax.debug.callback(self._count)
+        r = self.problem.residuals(x)
+        return 0.5 * jnp.vdot(r, r)
+
+    def residuals(self, x: Any) -> Any:
+        """The residuals, counted."""
+        jax.debug.callback(self._count)
+        return self.problem.residuals(x)
+
+    def _count(self) -> None:
+        self.calls[0] += 1
+
+    @property
+    def start(self) -> np.ndarray:
+        """Where to begin."""
+        return np.asarray(self.problem.start())
+
+    @property
+    def tolerance(self) -> float:
+        """The norm of the gradient at which to stop."""
+        r, jacobian = self.problem.residuals(self.start), jax.jacfwd(self.problem.residuals)
+        return RELATIVE * max(float(jnp.linalg.norm(jacobian(self.start).T @ r)), 1.0)
+
+    def solved(self, x: Any) -> bool:
+        """Whether the value is what the literature knows, here or at another local minimum."""
+        value, first = (float(jnp.sum(self.problem.residuals(z) ** 2)) for z in (x, self.start))
+        known = [self.problem.minimum, *others(self.problem)]
+        return any(value - m <= 1e-6 * max(abs(m), 1e-6 * first) for m in known if m is not None)
+
+
+def others(problem: Any) -> list[float]:
+    """The values of further local minima, as the description names them."""
+    _, found, listed = problem.description.partition("end at ")
+    return [float(x) for x in listed.rstrip(".").split(", ")] if found else []
+
+
+def cases(which: str, quick: bool) -> Iterator[Case]:
+    if which == "mgh":
+        names = rv.problems.MGH if not quick else ["rosenbrock", "beale"]
+        yield from (Case(rv.problems.mgh(name), [0]) for name in names)
+    else:
+        names = rv.problems.NIST if not quick else ["Misra1a"]
+        starts = (1, 2) if not quick else (2,)
+        yield from (Case(rv.problems.nist(n, s), [0]) for n in names for s in starts)
+
+
+def ours(optimizer: Any) -> Callable[[Case], Callable[[Any], Any]]:
+    def make(case: Case) -> Callable[[Any], Any]:
+        stop = rv.GradNorm(case.tolerance)
+        return lambda x: rv.minimize(case.loss, x, optimizer, steps=20 * MOST, stop=stop).params
+
+    return make
+
+
+def ours_squares(optimizer: Any) -> Callable[[Case], Callable[[Any], Any]]:
+    def make(case: Case) -> Callable[[Any], Any]:
+        stop, loss = rv.GradNorm(case.tolerance), rv.LeastSquares(case.residuals)
+        return lambda x: rv.minimize(loss, x, optimizer, steps=MOST, stop=stop).params
+
+    return make
+
+
+def jax_peer(name: str) -> Callable[[Case], Callable[[Any], Any]]:
+    def make(case: Case) -> Callable[[Any], Any]:
+        return jax.jit(solver_peers.JAX_PEERS[name](case.loss, case.tolerance, MOST))
+
+    return make
+
+
+def scipy_peer(method: str) -> Callable[[Case], Callable[[Any], Any]]:
+    def make(case: Case) -> Callable[[Any], Any]:
+        pair = jax.jit(jax.value_and_grad(case.loss))
+
+        def f(x: Any) -> Any:
+            value, grad = pair(x)
+            return float(value), np.asarray(grad)
+
+        solve = solver_peers.in_scipy(f, case.tolerance, MOST, method)
+        return lambda x: solve(np.asarray(x)).x
+
+    return make
+
+
+def scipy_squares(case: Case) -> Callable[[Any], Any]:
+    from scipy.optimize import least_squares
+
+    r, jacobian = jax.jit(case.residuals), jax.jit(jax.jacfwd(case.problem.residuals))
+
+    def run(x: Any) -> Any:
+        return least_squares(
+            lambda x: np.asarray(r(x)), np.asarray(x), lambda x: np.asarray(jacobian(x)),
+            method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=MOST,
+        ).x  # fmt: skip
+
+    return run
+
+
+def optimistix_squares(case: Case) -> Callable[[Any], Any]:
+    import optimistix as ox
+
+    solver = ox.LevenbergMarquardt(rtol=1e-12, atol=1e-12)
+    return jax.jit(
+        lambda x: (
+            ox.least_squares(
+                lambda y, _: case.residuals(y), solver, x, max_steps=MOST, throw=False
+            ).value
+        )
+    )
+
+
+def jaxopt_squares(case: Case) -> Callable[[Any], Any]:
+    import jaxopt
+
+    solver = jaxopt.LevenbergMarquardt(
+        case.residuals, tol=case.tolerance, maxiter=MOST, implicit_diff=False
+    )
+    return jax.jit(lambda x: solver.run(x).params)
+
+
+GRADIENTS = {
+    "ours, L-BFGS": ours(rv.LBFGS()),
+    "ours, BFGS": ours(rv.BFGS()),
+    **{name: jax_peer(name) for name in solver_peers.JAX_PEERS},
+    "SciPy L-BFGS-B": scipy_peer("L-BFGS-B"),
+    "SciPy BFGS": scipy_peer("BFGS"),
+}
+SQUARES = {
+    "ours, Levenberg-Marquardt": ours_squares(rv.LevenbergMarquardt()),
+    "ours, Gauss-Newton": ours_squares(rv.GaussNewton()),
+    "Optimistix Levenberg-Marquardt": optimistix_squares,
+    "JAXopt Levenberg-Marquardt": jaxopt_squares,
+    "SciPy least_squares (MINPACK)": scipy_squares,
+}
+
+
+class Run(NamedTuple):
+    """What a method made of a problem."""
+
+    solved: bool
+    evaluations: int
+    seconds: float
+
+
+def run(make: Callable[[Case], Callable[[Any], Any]], case: Case) -> Run:
+    solve = make(case)
+    case.calls[0] = 0
+    try:
+        found = jax.block_until_ready(solve(case.start))
+        jax.effects_barrier()
+        count, began = case.calls[0], time.perf_counter()
+        jax.block_until_ready(solve(case.start))
+        seconds = time.perf_counter() - began
+    except (ArithmeticError, ValueError) as error:
+        print(f"  {case.problem.name}: {type(error).__name__}: {error}"[:120])
+        return Run(False, 0, np.nan)
+    return Run(case.solved(found), count, seconds)
+
+
+def compare(which: str, methods: dict[str, Any], quick: bool) -> list[dict[str, Any]]:
+    runs: dict[str, list[Run]] = {}
+    for name, make in methods.items():
+        try:
+            runs[name] = [run(make, case) for case in cases(which, quick)]
+        except ModuleNotFoundError as error:
+            print(f"left out: {name} ({error})")
+            continue
+        print(f"  {name}: {sum(r.solved for r in runs[name])} of {len(runs[name])}", flush=True)
+    first = runs[next(iter(runs))]
+    rows = []
+    for name, mine in runs.items():
+        both = [(a, b) for a, b in zip(mine, first, strict=True) if a.solved and b.solved]
+        counts = [a.evaluations for a, _ in both] or [0]
+        rows.append(
+            {
+                "method": name,
+                "solved": f"{sum(r.solved for r in mine)} of {len(mine)}",
+                "evaluations": statistics.median(counts),
+                "times_ours": statistics.median(
+                    [a.evaluations / max(b.evaluations, 1) for a, b in both] or [np.nan]
+                ),
+                "ms_a_problem": 1e3 * statistics.median(r.seconds for r in mine),
+                "unsolved": " ".join(
+                    c.problem.name for c, r in zip(cases(which, quick), mine, strict=True)
+                    if not r.solved
+                ),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def main() -> None:
+    parser = arguments(__doc__, repeats=1)
+    parser.add_argument("--only", nargs="+", choices=("mgh", "nist"), default=["mgh", "nist"])
+    parser.add_argument("--tables", nargs="+", choices=("gradients", "squares"),
+                        default=["gradients", "squares"])  # fmt: skip
+    options: argparse.Namespace = parser.parse_args()
+    jax.config.update("jax_enable_x64", True)
+    tables = {}
+    for table in options.tables:
+        methods = {"gradients": GRADIENTS, "squares": SQUARES}[table]
+        if options.quick:
+            methods = dict(list(methods.items())[:1])
+        for which in options.only:
+            title = f"{which}, {table}"
+            print(f"\n{title}")
+            tables[title] = compare(which, methods, options.quick)
+            show(
+                title, [{k: v for k, v in row.items() if k != "unsolved"} for row in tables[title]]
+            )
+    save(options.json, tables, tolerance=RELATIVE, most_steps=MOST)
+
+
+if __name__ == "__main__":
+    main()
