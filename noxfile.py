@@ -63,15 +63,23 @@ def slow(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *marked, env=ENVIRONMENT, success_codes=[0, 5])
 
 
+@nox.session(default=False)
+def browser(session: nox.Session) -> None:
+    """Try the report in the machine's Chromium; without one, its tests say so and are skipped."""
+    session.install("-e", ".[test,browser]")
+    _pytest(session, "tests/test_report_browser.py", *session.posargs)
+
+
 @nox.session(default=False, python="3.11")
 def oldest(session: nox.Session) -> None:
     """Run the tests of the core and the engine on the oldest releases that we support."""
     session.install("-e", ".[test]", *_floors("all"))
     session.run("python", "-c", "import jax; print('JAX', jax.__version__)")
-    # Pictures, the command line and the bridges hang on other packages more than on JAX.
-    left_out = [f"--ignore=tests/test_{name}.py" for name in ("cli", "plot", "interop", "parse")]
+    # Pictures, pages, the command line and the bridges hang on other packages more than on JAX.
+    others = ("cli", "docs", "gallery", "interop", "parse", "plot*", "report*")
+    left_out = [f"--ignore-glob=tests/test_{name}.py" for name in others]
     fast = ("-n", "auto", "--maxprocesses=8", "-m", "not slow", *left_out, *session.posargs)
-    _pytest(session, *fast)
+    session.run("python", "-m", "pytest", *fast, env=ENVIRONMENT | {"RAVINE_TEST_EVERY": "5"})
 
 
 @nox.session(default=False)
@@ -103,6 +111,7 @@ import jax.numpy as jnp
 import ravine as rv
 
 assert (resources.files(rv) / "py.typed").is_file()
+assert (resources.files(rv) / "report" / "page" / "page.html").is_file()
 optimizer, params = rv.Adam(0.1), jnp.array([1.0, -2.0])
 updates, state = optimizer.update(params, optimizer.init(params), params)
 print(rv.__version__, rv.apply_updates(params, updates))

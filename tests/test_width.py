@@ -23,36 +23,61 @@ def run(**change):
 
 
 class TestAuto:
+    @pytest.fixture(autouse=True)
+    def forget(self, monkeypatch):
+        monkeypatch.setattr(width, "_chosen", {})
+
     def test_a_width_is_chosen_once_for_a_program(self, monkeypatch):
         monkeypatch.setattr(width, "_MOST", 32)
-        monkeypatch.setattr(width, "_FEWEST", 8)
-        first = run(lanes="auto")
-        assert first.info["lanes"] in (8, 32, 40)  # a quarter, the middle, no more than trials
-        monkeypatch.setattr(width, "_timed", pytest.fail)
-        assert run(lanes="auto").values.tobytes() == first.values.tobytes()
-        assert run(lanes="auto", trials=6).info["lanes"] == 6
+        first = run(lanes="auto", trials=400)
+        assert first.info["lanes"] == 32
+        monkeypatch.setattr(width, "_search", pytest.fail)
+        assert run(lanes="auto", trials=400).values.tobytes() == first.values.tobytes()
 
-    def test_the_fastest_wins_and_ties_go_to_the_narrow(self, monkeypatch):
-        for seconds, want in (({16: 1.0, 64: 0.5, 256: 0.49}, 64), ({16: 1, 64: 2, 256: 3}, 16)):
-            monkeypatch.setattr(width, "step_bytes", lambda *_: 2**14)
-            monkeypatch.setattr(width, "executable", lambda *_: self)
-            monkeypatch.setattr(width, "memory", lambda _: 0)
-            monkeypatch.setattr(width, "_seconds_a_lane_step", lambda c, p, *_, s=seconds: s[p])
-            chosen = width._timed(lambda n: (n, None), jax.devices()[0], 1)
-            assert chosen == want
+    def test_a_short_sweep_compiles_one_width_and_trusts_it(self, monkeypatch):
+        made = []
+        monkeypatch.setattr(width, "executable", lambda *x: made.append(x[0]) or executable(*x))
+        out = run(lanes="auto", trials=2000)
+        assert [p.lanes for p in made] == [out.info["lanes"]]
 
-    def get(self):
-        return None, 0.0
+    def test_lanes_that_may_end_apart_are_filled_several_times(self):
+        stop = {"stop": rv.GradNorm(1e-3) | rv.Diverged()}
+        assert run(lanes="auto", trials=400, **stop).info["lanes"] <= 400 // 8
+
+    @pytest.mark.parametrize(
+        ("seconds", "want"),
+        [
+            ({16: 1.0, 64: 0.5, 256: 0.49}, 64),  # not worth it
+            ({16: 0.51, 64: 0.5, 256: 0.49}, 16),
+            ({16: 3.0, 64: 2.0, 256: 1.0}, 256),
+        ],
+    )
+    def test_the_fastest_wins_and_ties_go_to_the_narrow(self, monkeypatch, seconds, want):
+        self.pretend(monkeypatch, lambda p: seconds[p])
+        assert self.search(10**6) == want
+        assert self.search(1) == 64  # too short to look for another
 
     def test_no_wider_than_memory_allows(self, monkeypatch):
+        self.pretend(monkeypatch, lambda p: 1 / p, memory=lambda p: 10 * p)
+        monkeypatch.setattr(width, "free_memory", lambda _: 700)
+        assert self.search(10**6) == 64
+        assert self.search(10**6, sets=4) == 16
+
+    def pretend(self, monkeypatch, seconds, memory=lambda _: 0):
+        class Compiled:
+            def __init__(self, lanes, *_):
+                self.lanes = lanes
+
+            def get(self):
+                return self.lanes, 1.0
+
         monkeypatch.setattr(width, "step_bytes", lambda *_: 2**14)
-        monkeypatch.setattr(width, "executable", lambda *_: self)
-        monkeypatch.setattr(width, "memory", lambda _: 10)
-        monkeypatch.setattr(width, "free_memory", lambda _: 15)
-        monkeypatch.setattr(width, "_seconds_a_lane_step", lambda c, p, *_: 1 / p)
-        device = jax.devices()[0]
-        assert width._timed(lambda n: (n, None), device, 1) == 256
-        assert width._timed(lambda n: (n, None), device, 2) == 16
+        monkeypatch.setattr(width, "executable", Compiled)
+        monkeypatch.setattr(width, "memory", memory)
+        monkeypatch.setattr(width, "_seconds_a_lane_step", lambda _, p, *rest: seconds(p))
+
+    def search(self, lane_steps, sets=1):
+        return width._search(lambda n: (n, None), 10**4, lane_steps, jax.devices()[0], sets)
 
     @pytest.mark.parametrize("lanes", ["best", 0, -1, 1.5, True])
     def test_other_widths_are_refused(self, lanes):

@@ -78,8 +78,8 @@ def sweep(
             Without it, each trial has a start of its own, and all share the data order.
         lanes: the width B, how many trials a worker runs at once; at most 64 by default.
             Results at one width do not depend on the other trials; between widths they
-            differ by rounding. ``"auto"`` times a few widths first, which takes some
-            compilations, and remembers its choice for the program.
+            differ by rounding. ``"auto"`` takes as many as should fit the cache, and in a sweep
+            long enough to pay for it tries a few widths first; it remembers its choice.
         workers: how many sets of lanes run side by side, fed from one queue. By default
             one for each accelerator, or for each core of the CPU.
         metric: ``metric(params)``, a real scalar that the loss does not know, such as the loss
@@ -203,8 +203,8 @@ def _width(
         return known
     from ravine.engine.width import best_width
 
-    most = -(-lay_out(lanes=1).trials // len(devices))
-    return best_width(lambda n: lay_out(lanes=n)[:2], most, devices[0], len(devices))
+    trials = lay_out(lanes=1).trials
+    return best_width(lambda n: lay_out(lanes=n)[:2], trials, devices[0], len(devices))
 
 
 def _again(plans: list[Plan], devices: list[jax.Device], id: int, steps: int) -> tuple[Any, Any]:

@@ -1,8 +1,9 @@
-"""How many lanes: as many as keep the arrays of a step in the cache, then by the clock.
+"""How many lanes: as many as keep the arrays of a step in the cache; in long sweeps, by the clock.
 
 Wider lanes spread the cost of a step's operations over more trials, until the arrays no
-longer fit the cache; the best width is found by timing a few around the one expected. The
-choice is remembered for each program as long as the process lives.
+longer fit the cache. Where it would cost little beside the sweep, the widths around the one
+expected are compiled and timed too, and the choice is remembered for the program as long as
+the process lives.
 """
 
 import os
@@ -24,6 +25,10 @@ from ravine.engine.trial import Abstract, Operands, Program, batch_at
 
 _CACHE_BYTES = 2**20
 _FEWEST, _MOST = 16, 4096
+_ROUNDS = 8
+"""Lanes whose trials may end apart are filled so often at least: few are idle at the end."""
+_SHARE = 0.05
+"""The part of a sweep's time that looking for its width may take."""
 _SECONDS = 0.03
 """How long a width is timed, at the least."""
 _WORTH = 1.05
@@ -33,35 +38,50 @@ _chosen: dict[Any, int] = {}
 
 
 def best_width(
-    program_at: Callable[[int], tuple[Program, Operands]], most: int, device: jax.Device, sets: int
+    program_at: Callable[[int], tuple[Program, Operands]],
+    trials: int,
+    device: jax.Device,
+    sets: int,
 ) -> int:
-    """The width at which lane-steps take least time, at most ``most``.
-
-    ``sets`` such sets of lanes have to fit into memory side by side.
-    """
+    """The width at which lane-steps take least time, for ``sets`` sets of lanes side by side."""
     program, operands = program_at(1)
+    share = -(-trials // sets)
+    most = share if program.in_step else max(-(-share // _ROUNDS), min(share, _FEWEST))
     key = replace(program, lanes=1, room=1), Abstract.of(operands), device
     if key not in _chosen:
-        _chosen[key] = _timed(program_at, device, sets)
-    return max(1, min(_chosen[key], most))
+        lane_steps = share * (program.steps + 1)
+        _chosen[key] = _search(program_at, most, lane_steps, device, sets)
+    return min(_chosen[key], most)
 
 
-def _timed(
-    program_at: Callable[[int], tuple[Program, Operands]], device: jax.Device, sets: int
+def _search(
+    program_at: Callable[[int], tuple[Program, Operands]],
+    most: int,
+    lane_steps: int,
+    device: jax.Device,
+    sets: int,
 ) -> int:
-    program, operands = program_at(1)
-    expected = _CACHE_BYTES / step_bytes(program, operands)
-    middle = int(np.clip(2 ** round(log2(expected)), _FEWEST, _MOST))
-    best, fastest = 1, np.inf
-    for width in (middle // 4, middle, 4 * middle):
+    def made(width: int) -> tuple[float, float]:
+        """Seconds a lane-step, infinite if there is no room for so many, and to compile."""
         program, operands = program_at(width)
-        made = executable(program, operands, device)
-        compiled, _ = made.get()
-        if best > 1 and sets * memory(compiled) > free_memory(device):
-            break
-        seconds = _seconds_a_lane_step(compiled, program, operands, device)
-        if seconds * (_WORTH if best > 1 else 1) < fastest:
-            best, fastest = width, seconds
+        compiled, seconds = executable(program, operands, device).get()
+        if width > 1 and sets * memory(compiled) > free_memory(device):
+            return np.inf, seconds
+        return _seconds_a_lane_step(compiled, program, operands, device), seconds
+
+    expected = _CACHE_BYTES / step_bytes(*program_at(1))
+    width = min(int(np.clip(2 ** round(log2(expected)), _FEWEST, _MOST)), most)
+    while np.isinf((found := made(width))[0]):
+        width //= 2
+    seconds, compiling = found
+    times = {width: seconds}
+    if 2 * compiling < _SHARE * seconds * lane_steps:
+        others = (w for w in (width // 4, 4 * width) if 0 < w <= most)
+        times |= {w: made(w)[0] for w in others}
+    best = min(times)
+    for width in sorted(times):
+        if _WORTH * times[width] < times[best]:
+            best = width
     return best
 
 
