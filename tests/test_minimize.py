@@ -247,3 +247,16 @@ class TestHygiene:
         }.items():
             with pytest.raises(TypeError, match=rf"and {name} is a space.*use sweep"):
                 rv.minimize(bowl, START, steps=3, **change)
+
+
+def test_scipy_s_names():
+    for steps, success in ((50, True), (3, False)):
+        stop = rv.GradNorm(1e-3)
+        result = rv.minimize(bowl, START, SGD(0.15), steps=steps, stop=stop)
+        assert (result.success, result.nit) == (success, result.steps)
+        np.testing.assert_array_equal(result.x, result.params)
+        assert result.fun == result.value
+        assert result.message == result.status.message
+        # One evaluation a step, and one where it stands at the end.
+        assert result.nfev == len(result.history)
+    assert all(status.message.endswith(".") for status in Status)

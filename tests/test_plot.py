@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import ravine as rv
-from ravine.report.frame import Window, norm_of, running_median, window
+from ravine.plot.frame import Window, norm_of, running_median, window
 from ravine.report.pictures import curves_picture, main_hyperparameter, rate_picture
 
 matplotlib = pytest.importorskip("matplotlib")

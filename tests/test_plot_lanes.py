@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ravine as rv
-from ravine.report.lanes import SHADES, blocks
+from ravine.plot.placement import SHADES, blocks
 from ravine.report.pictures import lanes_picture
 
 pytest.importorskip("matplotlib")

@@ -14,7 +14,7 @@ import pytest
 
 from ravine import optimizers as ro
 from ravine import transforms as rt
-from ravine.core import projections
+from ravine.core import mirror, projections, prox
 from ravine.core.rule import is_rule, rule, static_fields
 from ravine.core.types import (
     EmptyState,
@@ -339,6 +339,8 @@ def written(entry: Entry) -> Any:
     """The rule made again from its repr."""
     names = {
         **vars(projections),
+        "mirror": mirror,
+        "prox": prox,
         **public(rt),
         **public(ro),
         "from_optax": from_optax,

@@ -1,6 +1,7 @@
 """The command line: parse, call, print.
 
     ravine sweep digits
+    ravine report ravine-digits
     ravine list optimizers
 
 Exit status: 0 all went well, 1 a defect of ravine, 2 something to put right in the call, 130
@@ -14,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ravine.report.options import add_options
@@ -117,6 +119,15 @@ def _refusing() -> Iterator[None]:
         raise Refused(str(error)) from error
 
 
+@contextmanager
+def _refusing_files() -> Iterator[None]:
+    """What cannot be written or drawn in here is for the user to put right; the rest is ours."""
+    try:
+        yield
+    except (OSError, ImportError) as error:
+        raise Refused(str(error)) from error
+
+
 def _sweep(options: argparse.Namespace) -> int:
     from ravine.report.prepare import prepare
     from ravine.report.summary import summary, tally
@@ -143,12 +154,43 @@ def _sweep(options: argparse.Namespace) -> int:
     return 0
 
 
+def _report(options: argparse.Namespace) -> int:
+    from ravine.report.html import write_report
+    from ravine.report.saved import open_saved
+
+    with _refusing():
+        saved = open_saved(options.path)
+        path = options.output or saved.report
+        title = options.title or saved.title
+        write_report(saved.results, path, title=title, measures=saved.measures)
+    _say(f"Written: {path}")
+    return 0
+
+
 def _list(options: argparse.Namespace) -> int:
     from ravine.report.listing import optimizers_text, problems_text, spaces_text
 
     texts = {"optimizers": optimizers_text, "problems": problems_text, "spaces": spaces_text}
     shown = [options.what] if options.what else list(texts)
     _say("\n\n".join(texts[what]() for what in shown))
+    return 0
+
+
+def _gallery(options: argparse.Namespace) -> int:
+    from ravine.gallery.book import check_names, text_of, write_gallery
+
+    with _refusing():
+        names = check_names(options.names)
+    if options.list:
+        _say(*(f"{name:13} {text_of(name)[0]}" for name in names))
+        return 0
+    folder = Path(options.out)
+    with _refusing_files():
+        wrong = write_gallery(folder, names, options.quick, _say)
+    _say(f"Written to {folder}: gallery.md and its pictures")
+    if wrong:
+        told = "; ".join(f"{f.what}: {f.measured}, not {f.theory}" for f in wrong)
+        return _complain(f"not as theory says: {told}", 1)
     return 0
 
 
@@ -176,6 +218,21 @@ def _parser() -> Parser:
     add_options(sweep)
     sweep.set_defaults(run=_sweep)
 
+    report = commands.add_parser(
+        "report",
+        help="make a page of what a sweep found, to open in a browser",
+        description="Write one HTML file with everything in it: charts, a table of all trials, and "
+        "the best trial as code.",
+        allow_abbrev=False,
+    )
+    add = report.add_argument
+    add("path", metavar="FOLDER", type=Path, help="what 'ravine sweep' wrote, or a saved .npz file")
+    where = "the file to write (default: report.html in the folder)"
+    add("--output", metavar="FILE", type=Path, help=where)
+    add("--title", metavar="TEXT", help="the page's heading (default: the folder's name)")
+    add("--traceback", action="store_true", help=argparse.SUPPRESS)
+    report.set_defaults(run=_report)
+
     listing = commands.add_parser(
         "list",
         help="show optimizers with their hyperparameters, problems, and spaces",
@@ -185,6 +242,20 @@ def _parser() -> Parser:
     listing.add_argument("what", nargs="?", choices=["optimizers", "problems", "spaces"])
     listing.add_argument("--traceback", action="store_true", help=argparse.SUPPRESS)
     listing.set_defaults(run=_list)
+
+    gallery = commands.add_parser(
+        "gallery",
+        help="draw the classical pictures of optimization from real runs",
+        description="Run what the pictures show, check their numbers, and write PNGs and "
+        "gallery.md to a folder. All of them take some minutes.",
+        allow_abbrev=False,
+    )
+    gallery.add_argument("names", nargs="*", help="which pictures; all by default")
+    gallery.add_argument("--out", default="gallery", metavar="FOLDER", help="where to write to")
+    gallery.add_argument("--quick", action="store_true", help="small sizes, no film")
+    gallery.add_argument("--list", action="store_true", help="show what there is, and end")
+    gallery.add_argument("--traceback", action="store_true", help=argparse.SUPPRESS)
+    gallery.set_defaults(run=_gallery)
     return parser
 
 

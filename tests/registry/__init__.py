@@ -3,7 +3,17 @@
 A new one needs an entry, in the file of its family, and no more: it then runs the whole gauntlet.
 """
 
-from tests.registry import classic, curvature, layerwise, matrix, moments, rate_free, wrapping
+from tests.registry import (
+    classic,
+    curvature,
+    layerwise,
+    matrix,
+    moments,
+    proximal,
+    rate_free,
+    second_order,
+    wrapping,
+)
 from tests.registry.entry import (
     Entry,
     Pair,
@@ -17,7 +27,17 @@ from tests.registry.entry import (
 )
 from tests.registry.wrapping import every_third, growing, norm, skip_negative
 
-FAMILIES = [classic, matrix, layerwise, moments, rate_free, wrapping, curvature]
+FAMILIES = [
+    classic,
+    matrix,
+    layerwise,
+    moments,
+    rate_free,
+    wrapping,
+    curvature,
+    proximal,
+    second_order,
+]
 
 OPTIMIZERS = [e for family in FAMILIES for e in family.OPTIMIZERS]
 TRANSFORMS = [e for family in FAMILIES for e in family.TRANSFORMS]

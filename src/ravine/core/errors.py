@@ -1,5 +1,6 @@
 """Error texts at the door: what happened, the likely fix, possible causes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -67,6 +68,21 @@ def check_value(owner: str, extra: dict[str, Any]) -> jax.Array:
             "jax.value_and_grad gives the loss and the gradients in one evaluation."
         )
     return jnp.asarray(extra["value"], float)
+
+
+def check_function(owner: str, name: str, what: str, extra: dict[str, Any]) -> Callable[..., Any]:
+    """Return the extra argument of this name, a function of the parameters.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if extra.get(name) is None:
+        raise ValueError(
+            f"{owner} needs {what}: call update(gradients, state, params, {name}=...), where "
+            f"{name}(params) closes over the batch at hand."
+        )
+    function: Callable[..., Any] = extra[name]
+    return function
 
 
 def _some(paths: set[str]) -> str:

@@ -8,13 +8,14 @@ while a user's own call is checked field by field.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, wraps
 from typing import Annotated, Any, NamedTuple, TypeVar, dataclass_transform, get_args, get_origin
 
 import jax
 import numpy as np
 
+from ravine.core.html import facts, panel
 from ravine.core.types import (
     INTEGRAL,
     STATIC,
@@ -65,7 +66,9 @@ def rule(cls: C) -> C:
 
     cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
     if cls.__repr__ is object.__repr__:  # type: ignore[comparison-overlap]
-        cls.__repr__ = _repr  # type: ignore[assignment,method-assign]
+        cls.__repr__ = described  # type: ignore[assignment,method-assign]
+    if not hasattr(cls, "_repr_html_"):
+        cls._repr_html_ = _repr_html  # type: ignore[attr-defined]
     cls.__is_rule__ = True  # type: ignore[attr-defined]
     cls.__eq__ = _eq  # type: ignore[assignment,method-assign]
     cls.__hash__ = _hash  # type: ignore[assignment,method-assign]
@@ -222,9 +225,23 @@ def _checked_number(where: str, kind: Kind, value: Any) -> Any:
     return float(value) if isinstance(value, int) and not kind.integral else value
 
 
-def _repr(self: Any) -> str:
+def described(self: Any) -> str:
     """Show every field but those left at a default that switches them off."""
-    parts = []
+    parts = [f"{name}={show(value)}" for name, value in _telling(self)]
+    return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _repr_html(self: Any) -> str:
+    """For notebooks: the same fields, a row each; parts that come in a row take a line each."""
+    named = {
+        name: [show(x) for x in value] if type(value) is tuple and value else show(value)
+        for name, value in _telling(self)
+    }
+    return panel(type(self).__name__, facts(named) if named else "")
+
+
+def _telling(self: Any) -> Iterator[tuple[str, Any]]:
+    """The fields that are not left at a default that switches them off."""
     for f in dataclasses.fields(self):
         value = getattr(self, f.name)
         off = (
@@ -232,8 +249,7 @@ def _repr(self: Any) -> str:
         )
         if off and type(value) in (type(None), bool, float) and value == f.default:
             continue
-        parts.append(f"{f.name}={show(value)}")
-    return f"{type(self).__name__}({', '.join(parts)})"
+        yield f.name, value
 
 
 def show(x: Any) -> str:
@@ -301,4 +317,4 @@ class Foreign(Schedule):
         return show(self.function)
 
 
-__all__ = ["Foreign", "Kind", "Marker", "is_rule", "rule", "show", "static_fields"]
+__all__ = ["Foreign", "Kind", "Marker", "described", "is_rule", "rule", "show", "static_fields"]

@@ -31,6 +31,8 @@ class Standing(NamedTuple):
     updates: Updates
     stalled: Any = False
     """Whether it has found that no step leads lower, and will stay there for good."""
+    restless: bool = False
+    """Whether an update at that very point would move it on; a Python bool."""
 
 
 class Transform:

@@ -13,6 +13,7 @@ from ravine.core.apply import apply_updates
 from ravine.core.types import Standing
 from ravine.engine.status import Status
 from ravine.engine.stop import Seen
+from ravine.engine.sums import sums_as_products
 from ravine.engine.trial import (
     Operands,
     Program,
@@ -22,6 +23,7 @@ from ravine.engine.trial import (
     settings,
     starting_point,
 )
+from ravine.problems.least_squares import LeastSquares
 
 RUNNING = Status.RUNNING.code
 CODE_BITS = 8
@@ -130,13 +132,14 @@ def step(
 
     # The barriers keep the compiler from evaluating per element what holds for a whole lane.
     (loss, aux), grads = jax.lax.optimization_barrier(
-        jax.value_and_grad(evaluate, has_aux=True)(moving.params)
+        sums_as_products(jax.value_and_grad(evaluate, has_aux=True))(moving.params)
     )
     # For complex parameters JAX gives the conjugate of the direction of steepest ascent.
     grads = jax.tree.map(jnp.conj, grads)
     updates, state = optimizer.update(
         grads, moving.state, moving.params,
         value=loss, grad=grads, value_fn=value_fn, key=jax.random.fold_in(key, 1),
+        **residuals(program, inputs),
     )  # fmt: skip
     # A line search may have called for a trial: the point to judge is the last that it accepted.
     value = loss.astype(jnp.result_type(float))
@@ -151,10 +154,12 @@ def step(
     code, go = jax.lax.optimization_barrier((code, running & (code == 0)))
     # A lane that has stopped keeps its parameters. Its state is looked at no more, unless what
     # is handed out is an average that stands in it. (A line search, told of the point where it
-    # stands again and again, stays there.)
+    # stands again and again, stays there; what would not says that it is restless.)
     stay = tree.where(running, at.params, moving.params)
     moves = differ(at.params, moving.params)
-    if differ(optimizer.eval_params(state, moving.params), moving.params) and not moves:
+    if moves and at.restless:
+        state = tree.where(running, state, moving.state)
+    elif differ(optimizer.eval_params(state, moving.params), moving.params) and not moves:
         state = tree.where(go, state, moving.state)
     moved = Moving(
         params=tree.where(go, apply_updates(moving.params, updates), stay),
@@ -175,6 +180,14 @@ def evaluation_point(operands: Operands, trial: Trial, motion: Motion) -> Motion
     """The lane with its parameters at the point at which to evaluate."""
     optimizer = settings(operands, trial)[0]
     return motion._replace(params=optimizer.eval_params(motion.state, motion.params))
+
+
+def residuals(program: Program, inputs: tuple[Any, ...]) -> dict[str, Any]:
+    """What a loss that is a sum of squares has besides: the residuals of the parameters."""
+    loss = program.loss
+    if not isinstance(loss, LeastSquares):
+        return {}
+    return {"residual_fn": lambda params: loss.residuals(params, *inputs)}
 
 
 def loss_inputs(program: Program, batch: Any, args: Any, key: jax.Array) -> tuple[Any, ...]:

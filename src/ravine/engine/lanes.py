@@ -174,6 +174,7 @@ def _steps(
     Where something is to be done after every K steps, or no trial waits, there is no choice.
     """
     budget = jnp.where(awaited, PATIENCE * program.lanes, np.iinfo(np.int32).max)
+
     def go_on(loop: Any) -> jax.Array:
         j, idle, moving, _ = loop
         return (j < program.segment) & (idle < budget) & jnp.any(moving.ended == 0)

@@ -40,6 +40,19 @@ def check_loss(program: Program, operands: Operands) -> None:
     _check_outputs(program, Abstract.of(operands), f"loss({', '.join(names)})")
 
 
+def check_call(loss: Any, params: Any, args: Any) -> None:
+    """Check the same of a loss that is called as it is, where its inputs may be traced.
+
+    Raises:
+        TypeError: saying how the loss is called and what came back.
+    """
+    names = ["params"] if args is None else ["params", "args"]
+    _check_function("loss", loss, names, "The args come with args=; there are no batches here.")
+    inputs = () if args is None else (args,)
+    out = jax.eval_shape(loss, params, *inputs)
+    _check_value(out, False, f"loss({', '.join(names)})")
+
+
 def _check_function(name: str, function: Any, inputs: list[str], hint: str) -> None:
     called = f"{name}({', '.join(inputs)})"
     if not callable(function):

@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ravine.core.html import facts, panel, sparkline
 from ravine.core.types import Transform
 from ravine.engine.batches import Batches
 from ravine.engine.door import check_optimizer
 from ravine.engine.plan import name_of
+from ravine.engine.result import ending
 from ravine.engine.status import Status
 from ravine.engine.stop import Stop
 from ravine.engine.sweep import sweep
@@ -25,7 +27,8 @@ class MinimizeResult:
     """Where an optimization ended, and why.
 
     ``value`` is the loss at ``params``, or, of an optimizer that keeps an average, at the point
-    that is averaged: ``params`` are its ``eval_params``. ``history`` holds the loss, and ``aux``
+    that is averaged or extrapolated: ``params`` are its ``eval_params``. A penalty that is in the
+    optimizer is counted. ``history`` holds the loss, and ``aux``
     what came with it, at ``history_steps``, the last record being at or before the end;
     ``metric_history`` the metric at ``metric_steps``, ``metric`` the one at ``params``, ``None``
     without one.
@@ -47,6 +50,49 @@ class MinimizeResult:
     def converged(self) -> bool:
         """Whether a test that means convergence holds at ``params``."""
         return self.status == Status.CONVERGED
+
+    # SciPy's names, for those who come from there; ``status`` is a word here, not a number.
+
+    @property
+    def x(self) -> Any:
+        """``params``."""
+        return self.params
+
+    @property
+    def fun(self) -> float:
+        """``value``."""
+        return self.value
+
+    @property
+    def nit(self) -> int:
+        """``steps``; trials of a line search are steps here."""
+        return self.steps
+
+    @property
+    def nfev(self) -> int:
+        """How often the loop evaluated the loss, with its gradient: at every step, and at the end.
+
+        What an optimizer evaluates by itself (``value_fn``, ``residual_fn``) comes on top.
+        """
+        return self.steps + 1
+
+    @property
+    def success(self) -> bool:
+        """``converged``: a limit of steps reached is no success."""
+        return self.converged
+
+    @property
+    def message(self) -> str:
+        """Why it ended, in a sentence."""
+        return self.status.message
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        leaves = jax.tree.leaves(self.params)
+        told = f"{sum(x.size for x in leaves):,} numbers"
+        told += f" in {len(leaves)} arrays" if len(leaves) > 1 else ""
+        named = ending(self) | {"params": told}
+        return panel("MinimizeResult", facts(named), sparkline(self.history))
 
 
 def minimize(

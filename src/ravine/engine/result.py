@@ -2,12 +2,16 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from importlib import import_module
 from operator import index
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from ravine.core.html import facts, grid, note, panel, sparkline
+from ravine.core.rule import show
 from ravine.core.text import table
 from ravine.engine.status import RANKED, Status
 from ravine.engine.store import read, write
@@ -34,6 +38,13 @@ class TrialResult:
     steps: int
     status: Status
     history: np.ndarray = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        of: dict[str, Any] = {"optimizer": show(self.optimizer)}
+        of |= {} if self.seed is None else {"seed": self.seed}
+        title = f"Trial {self.id}" + (f", {self.name}" if self.name else "")
+        return panel(title, facts(of | ending(self)), sparkline(self.history))
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,21 +245,56 @@ class SweepResult:
         """
         write({name: getattr(self, name) for name in _saved()}, path)
 
+    def report(self, path: Any, title: str | None = None) -> Path:
+        """Write one HTML file, to open in a browser: charts, all trials, the best one as code.
+
+        The file needs nothing else, neither the network. An earlier report there is replaced.
+
+        Raises:
+            ValueError: if ``path`` is a folder, or a file that is no report.
+        """
+        # Reports stand above the engine: this one is looked up when it is asked for.
+        written: Path = import_module("ravine.report.html").write_report(self, path, title)
+        return written
+
     def __repr__(self) -> str:
+        header, rows, more = self._best()
+        if not rows:
+            return f"SweepResult: {self._told()}\nNo trial ended with a finite loss."
+        tail = f"\n... and {more} more" if more else ""
+        return f"SweepResult: {self._told()}\n{table(header, rows)}{tail}"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the best trials."""
+        header, rows, more = self._best()
+        if not rows:
+            return panel("SweepResult", note(f"{self._told()}. No trial ended with a finite loss."))
+        tail = [note(f"... and {more} more")] if more else []
+        return panel("SweepResult", note(self._told()), grid(header, rows), *tail)
+
+    def _told(self) -> str:
         counts = {s: int(np.sum(self.status == s)) for s in Status}
         told = ", ".join(f"{n} {s}" for s, n in counts.items() if n)
-        head = f"SweepResult: {len(self)} trials ({told}), {self.info['seconds']:.3g} s"
+        return f"{len(self)} trials ({told}), {self.info['seconds']:.3g} s"
+
+    def _best(self) -> tuple[list[str], list[list[Any]], int]:
+        """Column names, the ten best trials or, with seeds, configurations, and how many more."""
         if not self.ranking.size:
-            return f"{head}\nNo trial ended with a finite loss."
+            return [], [], len(self)
         if self.seeds is None:
             columns, order = self.columns(), self.ranking
         else:
             columns = self.over_seeds()
             order = np.argsort(columns["mean"], kind="stable")
         rows = [[_plain(c[i]) for c in columns.values()] for i in order[:10]]
-        more = len(next(iter(columns.values()))) - len(rows)
-        tail = f"\n... and {more} more" if more else ""
-        return f"{head}\n{table(list(columns), rows)}{tail}"
+        return list(columns), rows, len(next(iter(columns.values()))) - len(rows)
+
+
+def ending(trial: Any) -> dict[str, Any]:
+    """How a trial ended, by readable names."""
+    metric = {} if trial.metric is None else {"metric": trial.metric}
+    told = {"value": trial.value, "best_value": trial.best_value} | metric
+    return told | {"steps": trial.steps, "status": str(trial.status)}
 
 
 def _filled(template: Any, numbers: Mapping[str, float]) -> Any:

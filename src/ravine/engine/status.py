@@ -29,8 +29,22 @@ class Status(StrEnum):
         """Its place in the list above, counted from 0."""
         return _CODES[self]
 
+    @property
+    def message(self) -> str:
+        """What it says, in a sentence."""
+        return _MESSAGES[self]
+
 
 _CODES = {status: code for code, status in enumerate(Status)}
+_MESSAGES = {
+    Status.RUNNING: "It was interrupted.",
+    Status.CONVERGED: "A stopping test that means convergence holds.",
+    Status.MAX_STEPS: "All steps were taken.",
+    Status.DIVERGED: "The value became infinite or NaN, or rose above the limit.",
+    Status.PRUNED: "It was given up in favour of better trials.",
+    Status.FAILED: "It could not be run.",
+    Status.STALLED: "No step led lower, as far as rounding lets tell.",
+}
 STATUSES = tuple(Status)
 """Every status, by code."""
 RANKED = frozenset({Status.CONVERGED, Status.MAX_STEPS, Status.PRUNED, Status.STALLED})

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, NamedTuple
+from warnings import catch_warnings, simplefilter
 
 from ravine.engine.ledger import Ledger
 
@@ -46,7 +47,10 @@ def watching(
     if not show:
         yield tell
         return
-    from tqdm.auto import tqdm
+    with catch_warnings():
+        # In a notebook without ipywidgets tqdm draws its bar as text, and need not advise.
+        simplefilter("ignore")
+        from tqdm.auto import tqdm
 
     total = progress().trials
     with tqdm(total=total, desc="sweep", unit=" trials", mininterval=0, dynamic_ncols=True) as bar:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ravine.optimizers.kron import Kron
     from ravine.optimizers.laprop import LaProp
     from ravine.optimizers.layerwise import LAMB, LARS, Fromage
+    from ravine.optimizers.least_squares import GaussNewton, LevenbergMarquardt
     from ravine.optimizers.lion import Lion
     from ravine.optimizers.low_rank import APOLLO, APOLLOMini, GaLore
     from ravine.optimizers.madgrad import MADGRAD
@@ -34,10 +35,12 @@ if TYPE_CHECKING:
     from ravine.optimizers.model_based import MoMo, MoMoAdam
     from ravine.optimizers.muon import Muon
     from ravine.optimizers.muon_moments import AdaMuon, NorMuon
+    from ravine.optimizers.newton import Newton, NewtonCG
     from ravine.optimizers.optimistic import OptimisticAdam, OptimisticGradientDescent
     from ravine.optimizers.polyak import PolyakSGD
     from ravine.optimizers.privacy import DPSGD
     from ravine.optimizers.prodigy import DAdaptAdamW, Prodigy
+    from ravine.optimizers.proximal import MirrorDescent, ProjectedGradient, ProximalGradient
     from ravine.optimizers.quasi import QHM, AggMo, QHAdam
     from ravine.optimizers.quasi_newton import BFGS, LBFGS
     from ravine.optimizers.radial import SGDP, AdamP
@@ -105,15 +108,20 @@ __all__ = [
     "DoWG",
     "Fromage",
     "GaLore",
+    "GaussNewton",
     "Kron",
     "LaProp",
+    "LevenbergMarquardt",
     "Lion",
     "MARSLion",
+    "MirrorDescent",
     "MoMo",
     "MoMoAdam",
     "Muon",
     "NAdam",
     "NAdamW",
+    "Newton",
+    "NewtonCG",
     "NoisySGD",
     "NonlinearCG",
     "NorMuon",
@@ -123,6 +131,8 @@ __all__ = [
     "Optimizer",
     "PolyakSGD",
     "Prodigy",
+    "ProjectedGradient",
+    "ProximalGradient",
     "QHAdam",
     "RAdam",
     "RMSProp",

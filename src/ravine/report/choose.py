@@ -44,8 +44,8 @@ def registry() -> dict[str, type[Optimizer]]:
         for cls in classes
         if isinstance(cls, type) and issubclass(cls, Optimizer) and cls is not Optimizer
         if not any(f.type is Transform for f in hyperparameters(cls).values())
-        # A sweep gives no gradient an example.
-        if cls is not ravine.optimizers.DPSGD
+        # The command line has neither a gradient an example nor the residuals of a loss.
+        if cls.__name__ not in ("DPSGD", "GaussNewton", "LevenbergMarquardt")
     }
 
 

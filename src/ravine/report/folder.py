@@ -19,6 +19,9 @@ RESULTS = "results.npz"
 PICTURES = ("learning_rate.png", "hyperparameter.png", "curves.png", "lanes.png")
 OWN = (RESULTS, "trials.csv", "best.npz", *PICTURES)
 """The files of a sweep's folder; a new sweep replaces them, and touches no other."""
+REPORT = "report.html"
+"""What ``ravine report`` adds; a new sweep removes it, since it tells of the earlier one."""
+REPORT_MARK = '<meta name="generator" content="ravine report">'
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class Folder:
         """Remove the files that an earlier sweep left."""
         for name in OWN:
             (self.path / name).unlink(missing_ok=True)
+        if is_report(self.path / REPORT):
+            (self.path / REPORT).unlink()
 
     def discard(self) -> None:
         """Undo what ``open_folder`` did, as far as nothing has been put into it."""
@@ -84,6 +89,14 @@ def _is_sweep(path: Path) -> bool:
             return "meta.npy" in archive.namelist()
     except (OSError, zipfile.BadZipFile):
         return False
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a page that ``write_report`` wrote."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return REPORT_MARK.encode() in file.read(2000)
 
 
 def write_results(path: Path, results: SweepResult) -> None:

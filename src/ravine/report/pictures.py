@@ -1,7 +1,5 @@
 """The pictures that the command line writes: figures of their own style, drawn without a screen."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -9,21 +7,12 @@ from typing import Any
 import numpy as np
 
 from ravine.engine.result import SweepResult
-from ravine.report.frame import hyperparameter, norm_of, optimizers_of, ravine_colours, readable
-from ravine.report.lanes import blocks, lanes
-from ravine.report.plot import curves, learning_rate
-
-_STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "figure.dpi": 150,
-}
+from ravine.plot.frame import hyperparameter, norm_of, optimizers_of, ravine_colours, readable
+from ravine.plot.learning import curves
+from ravine.plot.placement import blocks, lanes
+from ravine.plot.rates import learning_rate
+from ravine.plot.style import figure as _figure
+from ravine.plot.style import save as _save
 
 _CURVES = 80
 """How many curves a panel can show without a smear."""
@@ -106,29 +95,3 @@ def lanes_picture(path: Path, results: SweepResult, title: str) -> None:
         lanes(results, figure.subplots())
         figure.suptitle(title, fontsize="large")
         _save(figure, path)
-
-
-def _save(figure: Any, path: Path) -> None:
-    """Write a PNG of 256 colours: a third of the bytes, and no difference to be seen."""
-    from PIL import Image
-
-    figure.canvas.draw()
-    image = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")
-    few = image.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    dots = (figure.dpi, figure.dpi)
-    few.save(path, format="png", optimize=True, dpi=dots)
-
-
-@contextmanager
-def _figure(size: tuple[float, float]) -> Iterator[Any]:
-    """A figure that no window and no user's settings have a part in."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_STYLE)
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
-        yield figure

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ravine.transforms.distance import ScaleByDistanceOverGradients, ScaleByDog, ScaleByDowg
     from ravine.transforms.factored import ScaleByFactoredRms
     from ravine.transforms.galore import GaLoreDimensionNumbers, ScaleByGalore
+    from ravine.transforms.gauss_newton import ScaleByGaussNewton
     from ravine.transforms.grokfast import GrokFast, GrokFastMA
     from ravine.transforms.guard import ApplyIfFinite, ConditionallyMask, ConditionallyTransform
     from ravine.transforms.hessian import (
@@ -63,12 +64,14 @@ if TYPE_CHECKING:
     from ravine.transforms.matrices import MuonDimensionNumbers
     from ravine.transforms.mechanic import Mechanize
     from ravine.transforms.mini import ScaleByAdamMini
+    from ravine.transforms.mirror import MirrorStep
     from ravine.transforms.model_based import ScaleByMomo, ScaleByMomoAdam
     from ravine.transforms.momentum import Ema, Trace
     from ravine.transforms.monitor import MeasureWithEma, Monitor
     from ravine.transforms.muon import ScaleByMuon, ScaleByShape
     from ravine.transforms.muon_moments import ScaleByAdaMuon, ScaleByNorMuon
     from ravine.transforms.nans import ZeroNans
+    from ravine.transforms.newton import ScaleByNewton
     from ravine.transforms.noise import AddNoise
     from ravine.transforms.normalize import Centralize, NormalizeByUpdateNorm, OrthoGrad
     from ravine.transforms.novograd import ScaleByNovograd
@@ -84,6 +87,8 @@ if TYPE_CHECKING:
     )
     from ravine.transforms.prodigy import ScaleByProdigy
     from ravine.transforms.project import KeepParamsNonnegative, Project
+    from ravine.transforms.proximal import AcceleratedProximalStep, ProximalStep
+    from ravine.transforms.proximal_backtracking import BacktrackedProximalStep
     from ravine.transforms.quasi import ScaleByQHAdam, ScaleByQHM
     from ravine.transforms.radial import RemoveRadial
     from ravine.transforms.rectified import ScaleByRadam
@@ -102,6 +107,9 @@ if TYPE_CHECKING:
     from ravine.transforms.sophia import ScaleBySophia
     from ravine.transforms.stable import ScaleByStableAdam
     from ravine.transforms.stateless import Stateless, StatelessWithTreeMap
+    from ravine.transforms.trust.dense import ResidualModel
+    from ravine.transforms.trust.region import TrustRegion
+    from ravine.transforms.trust.steihaug import HessianModel, ResidualProductModel
     from ravine.transforms.trust_ratio import (
         ScaleByParamBlockNorm,
         ScaleByParamBlockRms,
@@ -117,11 +125,13 @@ __all__ = [
     "ASAM",
     "SAM",
     "SWA",
+    "AcceleratedProximalStep",
     "AdaptiveGradClip",
     "AddDecayedWeights",
     "AddNoise",
     "ApplyEvery",
     "ApplyIfFinite",
+    "BacktrackedProximalStep",
     "Backtracking",
     "Box",
     "CastState",
@@ -145,6 +155,7 @@ __all__ = [
     "GrokFast",
     "GrokFastMA",
     "HagerZhang",
+    "HessianModel",
     "HutchinsonEstimatorDiagHessian",
     "Identity",
     "Kahan",
@@ -156,6 +167,7 @@ __all__ = [
     "MasterWeights",
     "MeasureWithEma",
     "Mechanize",
+    "MirrorStep",
     "Monitor",
     "MultiSteps",
     "MuonDimensionNumbers",
@@ -164,10 +176,13 @@ __all__ = [
     "Packed",
     "Partition",
     "Project",
+    "ProximalStep",
     "QuantizedState",
     "ReduceOnPlateau",
     "ReduceVariance",
     "RemoveRadial",
+    "ResidualModel",
+    "ResidualProductModel",
     "Scale",
     "ScaleByASGD",
     "ScaleByAcprop",
@@ -201,6 +216,7 @@ __all__ = [
     "ScaleByDowg",
     "ScaleByFactoredRms",
     "ScaleByGalore",
+    "ScaleByGaussNewton",
     "ScaleByKron",
     "ScaleByLBFGS",
     "ScaleByLBFGSB",
@@ -212,6 +228,7 @@ __all__ = [
     "ScaleByMomo",
     "ScaleByMomoAdam",
     "ScaleByMuon",
+    "ScaleByNewton",
     "ScaleByNorMuon",
     "ScaleByNovograd",
     "ScaleByOptimisticGradient",
@@ -246,6 +263,7 @@ __all__ = [
     "StochasticRounding",
     "StrongWolfe",
     "Trace",
+    "TrustRegion",
     "ZeroNans",
     "chain",
     "per_example_global_norm_clip",

@@ -1,13 +1,12 @@
 """Estimates of the Hessian's diagonal, one backward pass each."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ravine.core import tree
-from ravine.core.errors import check_params
+from ravine.core.errors import check_function, check_params
 from ravine.core.numerics import abs_sq, as_key, fine, safe_increment, times
 from ravine.core.rule import rule
 from ravine.core.types import Params, Seed, Transform, Updates
@@ -66,7 +65,9 @@ class HutchinsonEstimatorDiagHessian(Transform):
         if not jax.tree.leaves(updates):
             return updates, state
         check_params(owner, params)
-        value_fn = _function(owner, "value_fn", "the loss as a function of the parameters", extra)
+        value_fn = check_function(
+            owner, "value_fn", "the loss as a function of the parameters", extra
+        )
         params = jax.tree.map(jnp.asarray, params)
         # u = z * (H z), real
         z = _signs(key, params)
@@ -124,7 +125,9 @@ class GaussNewtonBartlettEstimator(Transform):
         if not jax.tree.leaves(updates):
             return updates, state
         check_params(owner, params)
-        logits_fn = _function(owner, "logits_fn", "the logits as a function of the params", extra)
+        logits_fn = check_function(
+            owner, "logits_fn", "the logits as a function of the params", extra
+        )
 
         def sampled_loss(params: Params) -> tuple[jax.Array, int]:
             logits = fine(logits_fn(params))
@@ -171,12 +174,3 @@ def _signs(key: jax.Array, x: Any) -> Any:
 
     keys = jax.random.split(key, len(leaves))
     return jax.tree.unflatten(structure, map(draw, keys, leaves))
-
-
-def _function(owner: str, name: str, what: str, extra: dict[str, Any]) -> Callable[..., Any]:
-    if extra.get(name) is None:
-        raise ValueError(
-            f"{owner} needs {what}: call update(gradients, state, params, {name}=...), where "
-            f"{name}(params) closes over the batch at hand."
-        )
-    return extra[name]

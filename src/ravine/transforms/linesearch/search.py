@@ -101,7 +101,7 @@ def nowhere(dtype: Any) -> Sample:
 def cubic_share(a: Sample, b: Sample, otherwise: float) -> jax.Array:
     """Where the cubic through two points with their slopes has its minimum: 0 at a, 1 at b.
 
-    ``otherwise`` if it has none, or if b is infinitely far or high. Nocedal and Wright,
+    ``otherwise`` if it has none, or if b is infinitely far, high or steep. Nocedal and Wright,
     Numerical optimization, 2006, equation 3.59.
     """
     known = jnp.isfinite(b.t) & jnp.isfinite(b.value)
@@ -111,7 +111,8 @@ def cubic_share(a: Sample, b: Sample, otherwise: float) -> jax.Array:
     square = d1 * d1 - a.slope * b.slope
     d2 = jnp.sign(h) * safe_sqrt(square)
     share = 1 - divided(b.slope + d2 - d1, b.slope - a.slope + 2 * d2, 1 - otherwise)
-    return jnp.where(known & (square >= 0), share, otherwise)
+    # Squares of what is huge, and yet finite, may not be.
+    return jnp.where(known & (square >= 0) & jnp.isfinite(share), share, otherwise)
 
 
 def divided(x: jax.Array, d: jax.Array, otherwise: Any) -> jax.Array:

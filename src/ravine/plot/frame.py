@@ -10,6 +10,7 @@ from ravine.engine.result import SweepResult
 
 # Okabe and Ito's colours, which the colour-blind can tell apart; yellow is lost on white paper.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333")
+LINES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">", "p")
 
 
@@ -102,9 +103,21 @@ def optimizers_of(results: SweepResult) -> list[str]:
 
 
 def is_logarithmic(x: np.ndarray) -> bool:
-    """Whether numbers are better seen on a logarithmic axis: positive, and a decade or more."""
-    x = x[np.isfinite(x)]
-    return bool(x.size and x.min() > 0 and x.max() >= 10 * x.min())
+    """Whether numbers are better seen on a logarithmic axis.
+
+    They are positive, go over a decade or more, and are spread at least as evenly there as on
+    a linear one.
+
+    >>> is_logarithmic(np.geomspace(1e-3, 1.0, 50)), is_logarithmic(np.linspace(1e-3, 1.0, 50))
+    (True, False)
+    """
+    x = np.unique(x[np.isfinite(x)])
+    if not x.size or x[0] <= 0 or x[-1] < 10 * x[0]:
+        return False
+    places = np.arange(x.size)
+    # A straight line through numbers in their order is what evenly spread ones lie on.
+    linear, logarithmic = (np.corrcoef(places, u)[0, 1] for u in (x, np.log(x)))
+    return bool(logarithmic >= linear - 1e-3)
 
 
 def span(ax: Any, x: np.ndarray) -> None:
@@ -141,6 +154,17 @@ def running_median(history: np.ndarray, width: int) -> np.ndarray:
     return np.where(np.isfinite(known), middle[..., 0], np.nan)
 
 
+def plain_ticks(axis: Any) -> None:
+    """Numbers such as 20 and 500 along a logarithmic axis, however few decades it has."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    low, high = axis.get_view_interval()
+    subs = (1.0, 2.0, 5.0) if high < 200 * low else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def norm_of(x: np.ndarray) -> Any:
     """The colour scale for a hyperparameter."""
     from matplotlib.colors import LogNorm, Normalize
@@ -166,7 +190,12 @@ def readable(name: str) -> str:
     return name.replace("_", " ")
 
 
-def new_axes(ax: Any) -> Any:
+def line_style(row: int) -> dict[str, Any]:
+    """The colour and the dashes of a line, which tell it from others in grey too."""
+    return {"color": COLOURS[row % len(COLOURS)], "linestyle": LINES[row % len(LINES)]}
+
+
+def new_axes(ax: Any, projection: str | None = None) -> Any:
     """``ax``, or the axes of a new figure.
 
     Raises:
@@ -178,4 +207,16 @@ def new_axes(ax: Any) -> Any:
         import matplotlib.pyplot as plt
     except ImportError as error:
         raise ImportError('pictures need matplotlib: pip install "ravine[plot]".') from error
-    return plt.subplots(layout="constrained")[1]
+    return plt.subplots(layout="constrained", subplot_kw={"projection": projection})[1]
+
+
+def spread(ids: np.ndarray, x: np.ndarray, values: np.ndarray, most: int) -> np.ndarray:
+    """At most ``most`` of the trials, the best among them, the worst first."""
+    if not ids.size:
+        return ids
+    value = np.where(np.isfinite(values), values, np.inf)
+    best = ids[np.argmin(value[ids])]
+    by_colour = ids[np.argsort(x[ids], kind="stable")]
+    places = np.linspace(0, ids.size - 1, min(max(most, 1), ids.size)).round().astype(int)
+    some = np.union1d(by_colour[places], [best])
+    return some[np.argsort(-value[some], kind="stable")]

@@ -6,16 +6,17 @@ import numpy as np
 
 from ravine.engine.result import SweepResult
 from ravine.engine.status import Status
-from ravine.report.frame import COLOURS, new_axes, optimizers_of, readable
+from ravine.plot.frame import COLOURS, new_axes, optimizers_of, readable
 
 # They differ in their lightness too, so that a print in black and white can be read.
 SHADES = {
     Status.CONVERGED: COLOURS[5],
+    Status.STALLED: "#E7BE5B",
     Status.MAX_STEPS: COLOURS[0],
     Status.PRUNED: COLOURS[1],
     Status.DIVERGED: COLOURS[6],
     Status.FAILED: COLOURS[3],
-    Status.RUNNING: "0.8",
+    Status.RUNNING: "0.9",
 }
 """The colour of a bar, by how its trial ended; in the order of the legend."""
 
