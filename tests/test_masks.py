@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+import ravine as rv
 from ravine import optimizers as ro
 from ravine import transforms as rt
 from ravine.core.paths import Selection, leaf_paths, resolve, resolve_labels
@@ -341,3 +342,35 @@ def test_labels_may_be_anything_hashable():
     assert steps(transform, PARAMS, [PARAMS])[0]["head"]["bias"] == 3.0
     pair = rt.Partition({"a": rt.Scale(2.0), "b": rt.Scale(3.0)}, ("a", "b"))
     assert steps(pair, (1.0, 1.0), [(1.0, 1.0)])[0] == (2.0, 3.0)
+
+
+def test_frozen_leaves_do_not_keep_a_sweep_from_converging():
+    def loss(p):
+        return jnp.sum((p["w"] - 1) ** 2) + 5 * p["frozen"]
+
+    params = {"w": jnp.zeros(3), "frozen": jnp.ones(())}
+    for inner in (rv.SGD(0.3), rv.LBFGS()):
+        out = rv.minimize(
+            loss, params, rv.Frozen(inner, "frozen"), steps=60, stop=rv.GradNorm(1e-5)
+        )
+        assert out.status == rv.Status.CONVERGED
+        assert out.params["frozen"] == 1
+        np.testing.assert_allclose(out.params["w"], 1, rtol=1e-5)
+
+
+def test_every_function_of_the_parameters_is_cut_down():
+    seen = {}
+
+    class Spy(rv.Transform):
+        def init(self, params):
+            return ()
+
+        def update(self, updates, state, params=None, **extra):
+            seen.update({name: f(params) for name, f in extra.items()})
+            return updates, state
+
+    params = {"a": jnp.ones(2), "b": jnp.full(2, 3.0)}
+    functions = {name: lambda p: p["a"].sum() + p["b"].sum() for name in ("value_fn", "logits_fn")}
+    for wrapped in (rv.Masked(Spy(), "a"), rv.Partition({"x": Spy()}, {"*": "x"})):
+        wrapped.update(params, wrapped.init(params), params, **functions)
+        assert seen.pop("value_fn") == seen.pop("logits_fn") == 8

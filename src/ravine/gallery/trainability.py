@@ -44,7 +44,7 @@ def picture(quick: bool = False) -> Picture:
     dimensions = [box_dimension(edges(ends)) for ends, _, _ in (whole, zoom)]
     facts = (
         *(
-            at_least(f"box dimension of the boundary, {name}", dimension, 1.0 if quick else 1.1)
+            at_least(f"box dimension of the boundary, {name}", dimension, 0.8 if quick else 1.1)
             for name, dimension in zip(("the whole", "the zoom"), dimensions, strict=True)
         ),
         at_most("greatest box dimension there can be", max(dimensions), 2.0),

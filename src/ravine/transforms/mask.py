@@ -1,6 +1,7 @@
 """Transforms for some of the leaves: masked, frozen, or a different one for each label."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,8 @@ import jax.numpy as jnp
 
 from ravine.core.paths import Labels, Mask, Selection, resolve, resolve_labels
 from ravine.core.rule import rule
-from ravine.core.types import Params, State, Static, Transform, Updates
+from ravine.core.types import Params, Standing, State, Static, Transform, Updates
+from ravine.transforms.view import View, extra_view
 
 
 class MaskedState(NamedTuple):
@@ -19,7 +21,7 @@ class MaskedState(NamedTuple):
 
 
 @rule
-class Masked(Transform):
+class Masked(View):
     """Transform the leaves in the mask, and let the others pass unchanged.
 
     It is for a part of a chain. As a whole optimizer it would add raw gradients to the
@@ -49,22 +51,15 @@ class Masked(Transform):
         selection = resolve(self.mask, params)
         return MaskedState(self.inner.init(selection.keep(True, params)), selection)
 
-    def update(
-        self, updates: Updates, state: MaskedState, params: Params | None = None, **extra: Any
-    ) -> tuple[Updates, MaskedState]:
-        select = state.selection
-        new, inner = update_part(
-            self.inner, select, True, updates, state.inner_state, params, extra
-        )
-        return select.merge({True: new}, updates), MaskedState(inner, select)
+    def _there(self, x: Any, state: MaskedState) -> Any:
+        return state.selection.keep(True, x)
 
-    def eval_params(self, state: MaskedState, params: Params) -> Params:
-        part = self.inner.eval_params(state.inner_state, state.selection.keep(True, params))
-        return state.selection.merge({True: part}, params)
+    def _back(self, x: Any, like: Any, state: MaskedState) -> Any:
+        return state.selection.merge({True: x}, like)
 
 
 @rule
-class Frozen(Transform):
+class Frozen(View):
     """Keep the leaves in the mask where they are, and optimize the others.
 
     A frozen leaf has no state, and its update is zero, whatever its gradient.
@@ -94,16 +89,24 @@ class Frozen(Transform):
     def update(
         self, updates: Updates, state: MaskedState, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, MaskedState]:
-        select = state.selection
-        new, inner = update_part(
-            self.inner, select, False, updates, state.inner_state, params, extra
-        )
-        still = jax.tree.map(jnp.zeros_like, updates)
-        return select.merge({False: new}, still), MaskedState(inner, select)
+        new, state = super().update(updates, state, params, **extra)
+        return self._still(new, state), state
 
-    def eval_params(self, state: MaskedState, params: Params) -> Params:
-        part = self.inner.eval_params(state.inner_state, state.selection.keep(False, params))
-        return state.selection.merge({False: part}, params)
+    def standing(self, state: MaskedState, here: Standing) -> Standing:
+        at = super().standing(state, here)
+        return at._replace(
+            grads=self._still(at.grads, state), updates=self._still(at.updates, state)
+        )
+
+    def _still(self, x: Any, state: MaskedState) -> Any:
+        """``x`` with zeros for the frozen leaves."""
+        return self._back(self._there(x, state), jax.tree.map(jnp.zeros_like, x), state)
+
+    def _there(self, x: Any, state: MaskedState) -> Any:
+        return state.selection.keep(False, x)
+
+    def _back(self, x: Any, like: Any, state: MaskedState) -> Any:
+        return state.selection.merge({False: x}, like)
 
 
 class PartitionState(NamedTuple):
@@ -176,9 +179,12 @@ class Partition(Transform):
         select = state.selection
         parts, states = {}, {}
         for label, transform in self.transforms.items():
-            inner = state.inner_states[label]
-            parts[label], states[label] = update_part(
-                transform, select, label, updates, inner, params, extra
+            keep, merge = partial(select.keep, label), partial(_merged, select, label)
+            parts[label], states[label] = transform.update(
+                keep(updates),
+                state.inner_states[label],
+                None if params is None else keep(params),
+                **extra_view(keep, merge, updates, params, extra),
             )
         return select.merge(parts, updates), PartitionState(states, select)
 
@@ -191,41 +197,5 @@ class Partition(Transform):
         return select.merge(parts, params)
 
 
-def update_part(
-    inner: Transform,
-    select: Selection,
-    label: Any,
-    updates: Updates,
-    state: State,
-    params: Params | None,
-    extra: dict[str, Any],
-) -> tuple[Updates, State]:
-    """Let ``inner`` update the leaves with this label, and see no others.
-
-    Extra arguments that are trees like the updates (``grad``) are cut down alike, and
-    ``value_fn`` becomes a function of the part, the other parameters staying as they are.
-    """
-    structure: Any = jax.tree.structure(updates)
-    shapes = [jnp.shape(u) for u in jax.tree.leaves(updates)]
-
-    def is_like_updates(x: Any) -> bool:
-        same = jax.tree.structure(x) == structure
-        same = same and [jnp.shape(a) for a in jax.tree.leaves(x)] == shapes
-        # A bare scalar is a number, such as the value of the loss, before it is a tree.
-        return same and not (jax.tree_util.treedef_is_leaf(structure) and shapes == [()])
-
-    def cut(name: str, x: Any) -> Any:
-        if callable(x):
-            if name != "value_fn" or params is None:
-                return x
-            return lambda part, *args, **kwargs: x(
-                select.merge({label: part}, params), *args, **kwargs
-            )
-        return select.keep(label, x) if is_like_updates(x) else x
-
-    return inner.update(
-        select.keep(label, updates),
-        state,
-        None if params is None else select.keep(label, params),
-        **{name: cut(name, x) for name, x in extra.items()},
-    )
+def _merged(select: Selection, label: Any, part: Any, like: Any) -> Any:
+    return select.merge({label: part}, like)

@@ -149,13 +149,14 @@ def extra_view(
 ) -> dict[str, Any]:
     """The extra arguments as they are seen where ``there(updates)`` stands for the updates.
 
-    Trees like the updates (``grad``) go there too, and ``value_fn`` becomes a function there.
+    Trees like the updates (``grad``) go there too, and functions of the parameters (``value_fn``
+    and others whose names end so) become functions there.
     """
     structure: Any = jax.tree.structure(updates)
     shapes = [jnp.shape(u) for u in jax.tree.leaves(updates)]
 
     def seen(name: str, x: Any) -> Any:
-        if name == "value_fn" and params is not None:
+        if name.endswith("_fn") and params is not None:
             return lambda p, *args, **kwargs: x(back(p, params), *args, **kwargs)
         # A bare scalar is a number, such as the value of the loss, before it is a tree.
         like = name == "grad" or not (jax.tree_util.treedef_is_leaf(structure) and shapes == [()])
