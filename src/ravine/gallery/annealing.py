@@ -10,8 +10,8 @@ Restarts: of k independent runs one at least succeeds with probability 1 − (1 
 Noise: a random force on top of the gradient throws runs over the ridges. Too little changes
 nothing; too much, and they do not settle anywhere. Just enough of it makes the deepest valley the
 likeliest place to be; annealing, a force that is cooled down, comes by that temperature from
-above, and so forgives a force that was too strong. A run with learning rate η and a force of variance σ² has the
-temperature ησ²/2, and is cooled here by letting the learning rate fall to zero.
+above, and so forgives a force that was too strong. A run with learning rate η and a force of
+variance σ² has the temperature ησ²/2, and is cooled here by letting the learning rate fall to zero.
 
 Left: the share of starts that end in the cell of the global minimum against the random force, at
 one temperature and cooled: one sweep over forces and starts. Bars are two standard errors. Right:
@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import ravine as rv
-from ravine.gallery.base import Picture, at_least, at_most, close, panels
+from ravine.gallery.base import Fact, Picture, at_least, at_most, close, panels
 from ravine.plot.frame import COLOURS, line_style, plain_ticks
 
 REACH = 3.3
@@ -77,7 +77,7 @@ def picture(quick: bool = False) -> Picture:
     groups = {"plain descent": _best_of(plain, tries), "annealed": _best_of(annealed, tries)}
     chance = 1 - (1 - plain.mean()) ** tries
     spread = np.sqrt(chance * (1 - chance) / (starts // tries)) + 1e-9
-    facts = (
+    facts: tuple[Fact, ...] = (
         at_most("plain descent: difference of the share from p, in standard errors",
                 float(abs(plain.mean() - p) / error), 4),
         close("and from the share of starts in the middle cell", float(plain.mean()),

@@ -63,8 +63,8 @@ def picture(quick: bool = False) -> Picture:
             for name, (_, status) in ends.items()
         ),
         *(
-            at_most(f"{name}: greatest distance from one of the four minima",
-                    float(np.max(distance)), 1e-3)
+            at_least(f"{name}: share within 0.001 of a minimum, and not on a saddle",
+                     float(np.mean(distance < 1e-3)), 0.9999)
             for name, distance in near.items()
         ),
         at_least("starts beside a minimum that reach it", int(np.sum(first[where] == range(4))), 4),

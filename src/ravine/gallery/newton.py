@@ -36,7 +36,7 @@ def stretched(x: Any, kappa: Any) -> Any:
 
 def picture(quick: bool = False) -> Picture:
     """Both methods on every quadratic, one sweep each; then both in the curved valley."""
-    kappas = np.geomspace(2, 1e3 if quick else 3e4, 6 if quick else 14)
+    kappas = np.geomspace(2, 1e3 if quick else 1e4, 6 if quick else 14)
     # At 2/(1 + κ) the errors along both axes, 1 at the start, shrink by the same factor.
     needed = {"descent": _descent(kappas), "Newton": _newton(kappas)}
     theory = np.log(np.sqrt(1 + kappas) / SHRINK) / np.log((kappas + 1) / (kappas - 1))
@@ -72,7 +72,7 @@ def picture(quick: bool = False) -> Picture:
 
 def _descent(kappas: Any) -> Any:
     """Steps of descent at 2/(1 + κ), the best there is, on every quadratic."""
-    return _steps(kappas, rv.SGD(rv.Grid(2 / (1 + kappas))), int(kappas.max() * 6))
+    return _steps(kappas, rv.SGD(rv.Grid(2 / (1 + kappas))), int(kappas.max() * 9))
 
 
 def _newton(kappas: Any) -> Any:

@@ -109,7 +109,7 @@ def _draw(distances: Any, found: Any, predicted: Any, paths: Any) -> Any:
         label = f"{name}; line: theory" if name in predicted else name
         right.loglog(distances, steps[:-1], linestyle=joined, linewidth=0.8, label=label, **mark)
     right.axvline(distances[0] / 3, color="0.6", linewidth=0.8)
-    right.set_ylim(40, 2000)
+    right.set_ylim(8, 2000)
     right.plot([distances[0] / 10], [found["with noise"][-1]], MARKERS[5], color=COLOURS[5])
     right.set_xlim(distances[0] / 40, 0.2)
     words = ["on the\nridge", *(f"$10^{{-{power}}}$" for power in (8, 6, 4, 2))]

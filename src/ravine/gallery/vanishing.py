@@ -108,7 +108,7 @@ def _draw(t: Any, lengths: Any, when: Any, ends: Any) -> Any:
     for row, (name, length) in enumerate(lengths.items()):
         left.loglog(t, length, label=name, **line_style(row))
     left.loglog(t, RATE / np.sqrt(t), color="0.5", linewidth=0.8, zorder=0)
-    left.text(t[-1], RATE / np.sqrt(t[-1]) / 1.6, "1/√t", color="0.4", ha="right", va="top")
+    left.text(30, RATE / 30**0.5 / 1.5, "∝ 1/√t", color="0.4", ha="right", va="top")
     left.set(xlabel="step t", ylabel="length of the step where the gradient is 1")
     left.legend(fontsize="small")
     order = {"AdaGrad": 0, "Adam": 3, "AMSGrad": 4}
@@ -119,5 +119,5 @@ def _draw(t: Any, lengths: Any, when: Any, ends: Any) -> Any:
         at = {"ha": "left", "va": "bottom" if height < 0 else "top", "fontsize": "small"}
         right.text(1.2, height * 0.98, word, color="0.4", **at)
     right.set(xlabel="step t", ylabel="x at the end of a round", ylim=(-1.1, 1.1))
-    right.legend(fontsize="small", loc="center left")
+    right.legend(fontsize="small", loc="center right")
     return figure
