@@ -21,6 +21,12 @@ USUAL: dict[str, dict[str, Any]] = {
 """What to vary, and what to fix, where that differs from a learning rate in [1e-5, 1]."""
 
 _RATES = LogUniform(1e-5, 1.0)
+_NOT_BY_NUMBERS = {
+    "DPSGD",  # a gradient an example
+    "GaussNewton", "LevenbergMarquardt",  # the residuals of the loss
+    "MirrorDescent", "ProjectedGradient", "ProximalGradient",  # a set, a penalty, a mirror
+}  # fmt: skip
+"""Optimizers that need what a command line cannot give."""
 
 
 class Setting(NamedTuple):
@@ -44,8 +50,7 @@ def registry() -> dict[str, type[Optimizer]]:
         for cls in classes
         if isinstance(cls, type) and issubclass(cls, Optimizer) and cls is not Optimizer
         if not any(f.type is Transform for f in hyperparameters(cls).values())
-        # The command line has neither a gradient an example nor the residuals of a loss.
-        if cls.__name__ not in ("DPSGD", "GaussNewton", "LevenbergMarquardt")
+        if cls.__name__ not in _NOT_BY_NUMBERS
     }
 
 
