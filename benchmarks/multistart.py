@@ -1,10 +1,11 @@
 """Many starts, or many problems, minimised at once to one gradient norm, in double precision.
 
-Four families: Rosenbrock's valley in ten dimensions, Himmelblau, Ackley in four dimensions,
-and logistic regressions of different regularisation. Ours is the better of BFGS and L-BFGS
-in refilled lanes. The peers are the minimisers of Optax, JAXopt and Optimistix, each in the
-way that suits it best (under vmap, and one after the other in lax.map; the slower is left
-out after one try), and a loop over SciPy's on the first family, timed on a part.
+Five families: Rosenbrock's valley in ten dimensions, Himmelblau, Ackley in four dimensions,
+logistic regressions of different regularisation, and fits of NIST's Misra1a, a least-squares
+problem, from scattered starts. Ours is the better of BFGS and L-BFGS in refilled lanes, or
+Levenberg-Marquardt for the fits. The peers are the minimisers of Optax, JAXopt and Optimistix,
+each in the way that suits it best (under vmap, and one after the other in lax.map; the slower is
+left out after one try), and a loop over SciPy's on the first family, timed on a part.
 
 All stop at the same norm of the gradient; "solved" counts how many ended below it. Ackley's
 minimum is the tip of a cone, beside which the gradient is not small: starts that end there
@@ -28,6 +29,7 @@ import ravine as rv
 
 TOLERANCE, MOST = 1e-6, 1000
 OURS = {"BFGS": rv.BFGS(), "L-BFGS": rv.LBFGS()}
+SQUARES = {"Levenberg-Marquardt": rv.LevenbergMarquardt()}
 
 
 class Family(NamedTuple):
@@ -36,6 +38,23 @@ class Family(NamedTuple):
     loss: Callable[..., Any]
     starts: np.ndarray
     args: np.ndarray | None = None
+
+    @property
+    def ours(self) -> dict[str, Any]:
+        """Our methods for them."""
+        return SQUARES if isinstance(self.loss, rv.LeastSquares) else OURS
+
+    def peers(self) -> dict[str, Any]:
+        """The solvers of others by name, each of one problem."""
+        squares = isinstance(self.loss, rv.LeastSquares)
+        makers = solver_peers.SQUARES_PEERS if squares else solver_peers.JAX_PEERS
+        made = {}
+        for name, make in makers.items():
+            try:
+                made[name] = make(self.loss.residuals if squares else self.loss, TOLERANCE, MOST)
+            except ModuleNotFoundError as error:
+                print(f"left out: {name} ({error})")
+        return made
 
     def inputs(self) -> tuple[Any, ...]:
         """What a mapped solver takes."""
@@ -66,6 +85,18 @@ def logistic(number: int) -> Family:
         return jnp.mean(jnp.logaddexp(0.0, -rows @ w)) + 0.5 * strength * jnp.vdot(w, w)
 
     return Family(loss, np.zeros((number, 8)), np.logspace(-5, 1, number))
+
+
+def fits(number: int) -> Family:
+    """Misra1a, its numbers in units near 1, from scattered starts."""
+    problem = rv.problems.nist("Misra1a", start=2)
+    units = np.array([100.0, 1e-3])
+
+    def residuals(b: Any) -> Any:
+        return problem.residuals(units * b)
+
+    spread = np.exp(0.3 * np.random.default_rng(0).normal(size=(number, 2)))
+    return Family(rv.LeastSquares(residuals), np.asarray(problem.start()) / units * spread)
 
 
 def sweep(family: Family, optimizer: Any, lanes: int, **more: Any) -> Any:
@@ -100,23 +131,20 @@ def mapped(solve: Any, way: str) -> Callable[..., Any]:
 
 def compare(name: str, family: Family, widths: list[int], repeats: int) -> list[dict[str, Any]]:
     """A row a contender: its time in the same rounds as ours, and how many it solved."""
-    ways = [(method, lanes) for method in OURS for lanes in widths]
+    ways = [(method, lanes) for method in family.ours for lanes in widths]
     run = partial(sweep, family)
-    method, lanes = quickest({(m, w): lambda m=m, w=w: run(OURS[m], w).values for m, w in ways})
+    method, lanes = quickest(
+        {(m, w): lambda m=m, w=w: run(family.ours[m], w).values for m, w in ways}
+    )
     one, together = (f"ours, {method}, {workers}" for workers in ("one worker", "all workers"))
     contenders: dict[str, Callable[[], Any]] = {
-        one: lambda: run(OURS[method], lanes, workers=1).values,
-        together: lambda: run(OURS[method], lanes).values,
+        one: lambda: run(family.ours[method], lanes, workers=1).values,
+        together: lambda: run(family.ours[method], lanes).values,
     }
-    ended = dict.fromkeys((one, together), run(OURS[method], lanes).params)
+    ended = dict.fromkeys((one, together), run(family.ours[method], lanes).params)
     inputs = family.inputs()
     few = tuple(x[: max(1, len(x) // 16)] for x in inputs)
-    for peer, make in solver_peers.JAX_PEERS.items():
-        try:
-            solve = make(family.loss, TOLERANCE, MOST)
-        except ModuleNotFoundError as error:
-            print(f"left out: {peer} ({error})")
-            continue
+    for peer, solve in family.peers().items():
         found = {way: mapped(solve, way) for way in ("vmap", "map")}
         way = quickest({way: partial(f, *few) for way, f in found.items()})
         contenders[f"{peer}, {way}"] = partial(found[way], *inputs)
@@ -146,12 +174,13 @@ def scipy_loop(family: Family, number: int) -> list[dict[str, Any]]:
 
 def alone(family: Family, number: int = 8) -> str:
     """Whether trials take as many evaluations alone as in lanes."""
-    together = sweep(family, OURS["L-BFGS"], 64).steps[:number]
+    *_, method = family.ours.values()
+    together = sweep(family, method, 64).steps[:number]
     single = []
     for i in range(number):
         args = None if family.args is None else jnp.asarray(family.args[i])
         out = rv.minimize(
-            family.loss, jnp.asarray(family.starts[i]), OURS["L-BFGS"], steps=20 * MOST,
+            family.loss, jnp.asarray(family.starts[i]), method, steps=20 * MOST,
             stop=rv.GradNorm(TOLERANCE), args=args,
         )  # fmt: skip
         single.append(int(out.steps))
@@ -160,6 +189,7 @@ def alone(family: Family, number: int = 8) -> str:
 
 def main() -> None:
     parser = arguments(__doc__, repeats=5)
+    parser.add_argument("--only", nargs="+", metavar="FAMILY", help="some of the families")
     parser.add_argument("--lanes", type=int, nargs="+", default=[64, 128, 256], help="to try")
     options = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
@@ -169,10 +199,13 @@ def main() -> None:
         "himmelblau": plane("himmelblau", 4096 // small, 2, 5.0),
         "ackley-4": plane("ackley", 4096 // small, 4, 5.0),
         "logistic": logistic(1024 // small),
+        "misra1a": fits(10_000 // small),
     }
     if options.quick:
-        families = {"himmelblau": families["himmelblau"]}
+        families = {name: families[name] for name in ("himmelblau", "misra1a")}
         solver_peers.JAX_PEERS = {"Optax L-BFGS": solver_peers.in_optax}
+        solver_peers.SQUARES_PEERS = {}
+    families = {name: f for name, f in families.items() if name in (options.only or families)}
     tables, same = {}, {}
     widths = [16] if options.quick else options.lanes
     for name, family in families.items():
@@ -180,7 +213,7 @@ def main() -> None:
         same[name] = alone(family)
         show(f"{len(family.starts)} x {name}, to a gradient norm of {TOLERANCE}", tables[name])
         print(f"as many evaluations alone as in lanes: {same[name]}")
-    if not options.quick:
+    if "rosenbrock-10" in tables:
         ours = min(row["seconds"] for row in tables["rosenbrock-10"])
         tables["scipy"] = [
             {**row, "times_ours": row["seconds"] / ours}

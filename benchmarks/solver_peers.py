@@ -71,6 +71,32 @@ def in_optimistix(loss: Callable[..., Any], tolerance: float, most: int, method:
     return solve
 
 
+def squares_in_optimistix(residuals: Callable[..., Any], tolerance: float, most: int) -> Solve:
+    """Optimistix's Levenberg-Marquardt; its tests are on the step and the value."""
+    import optimistix as ox
+
+    solver = ox.LevenbergMarquardt(rtol=1e-3 * tolerance, atol=1e-3 * tolerance)
+    return lambda x: (
+        ox.least_squares(lambda y, _: residuals(y), solver, x, max_steps=most, throw=False).value
+    )
+
+
+def squares_in_jaxopt(residuals: Callable[..., Any], tolerance: float, most: int) -> Solve:
+    """JAXopt's Levenberg-Marquardt."""
+    import jaxopt
+
+    solver = jaxopt.LevenbergMarquardt(residuals, tol=tolerance, maxiter=most, implicit_diff=False)
+    return lambda x: solver.run(x).params
+
+
+def squares_in_scipy(residuals: Any, jacobian: Any, tolerance: float, most: int) -> Any:
+    """SciPy's least_squares, MINPACK's Levenberg-Marquardt, on NumPy functions."""
+    from scipy.optimize import least_squares
+
+    tight = dict.fromkeys(("xtol", "ftol", "gtol"), max(1e-3 * tolerance, 1e-15))
+    return lambda x: least_squares(residuals, x, jacobian, method="lm", max_nfev=most, **tight)
+
+
 def in_scipy(value_and_grad: Callable[..., Any], tolerance: float, most: int, method: str) -> Any:
     """SciPy's minimisers on a value and gradient in NumPy, called one start after another."""
     from scipy.optimize import minimize
@@ -91,4 +117,9 @@ JAX_PEERS: dict[str, Callable[..., Solve]] = {
     "JAXopt BFGS": lambda *a: in_jaxopt(*a, "BFGS"),
     "Optimistix L-BFGS": lambda *a: in_optimistix(*a, "LBFGS"),
     "Optimistix BFGS": lambda *a: in_optimistix(*a, "BFGS"),
+}
+
+SQUARES_PEERS: dict[str, Callable[..., Solve]] = {
+    "Optimistix Levenberg-Marquardt": squares_in_optimistix,
+    "JAXopt Levenberg-Marquardt": squares_in_jaxopt,
 }

@@ -120,39 +120,18 @@ def scipy_peer(method: str) -> Callable[[Case], Callable[[Any], Any]]:
 
 
 def scipy_squares(case: Case) -> Callable[[Any], Any]:
-    from scipy.optimize import least_squares
-
     r, jacobian = jax.jit(case.residuals), jax.jit(jax.jacfwd(case.problem.residuals))
-
-    def run(x: Any) -> Any:
-        return least_squares(
-            lambda x: np.asarray(r(x)), np.asarray(x), lambda x: np.asarray(jacobian(x)),
-            method="lm", xtol=1e-15, ftol=1e-15, gtol=1e-15, max_nfev=MOST,
-        ).x  # fmt: skip
-
-    return run
-
-
-def optimistix_squares(case: Case) -> Callable[[Any], Any]:
-    import optimistix as ox
-
-    solver = ox.LevenbergMarquardt(rtol=1e-12, atol=1e-12)
-    return jax.jit(
-        lambda x: (
-            ox.least_squares(
-                lambda y, _: case.residuals(y), solver, x, max_steps=MOST, throw=False
-            ).value
-        )
+    solve = solver_peers.squares_in_scipy(
+        lambda x: np.asarray(r(x)), lambda x: np.asarray(jacobian(x)), 1e-12, MOST
     )
+    return lambda x: solve(np.asarray(x)).x
 
 
-def jaxopt_squares(case: Case) -> Callable[[Any], Any]:
-    import jaxopt
+def squares_peer(name: str) -> Callable[[Case], Callable[[Any], Any]]:
+    def make(case: Case) -> Callable[[Any], Any]:
+        return jax.jit(solver_peers.SQUARES_PEERS[name](case.residuals, case.tolerance, MOST))
 
-    solver = jaxopt.LevenbergMarquardt(
-        case.residuals, tol=case.tolerance, maxiter=MOST, implicit_diff=False
-    )
-    return jax.jit(lambda x: solver.run(x).params)
+    return make
 
 
 GRADIENTS = {
@@ -165,8 +144,7 @@ GRADIENTS = {
 SQUARES = {
     "ours, Levenberg-Marquardt": ours_squares(rv.LevenbergMarquardt()),
     "ours, Gauss-Newton": ours_squares(rv.GaussNewton()),
-    "Optimistix Levenberg-Marquardt": optimistix_squares,
-    "JAXopt Levenberg-Marquardt": jaxopt_squares,
+    **{name: squares_peer(name) for name in solver_peers.SQUARES_PEERS},
     "SciPy least_squares (MINPACK)": scipy_squares,
 }
 
