@@ -51,7 +51,17 @@ def doctests(session: nox.Session) -> None:
     """Run every example in the docstrings and pages."""
     session.install("-e", ".[test]")
     pages = [path for path in ("README.md", "CONTRIBUTING.md", "docs") if (ROOT / path).exists()]
-    _pytest(session, "--doctest-modules", "--doctest-glob=*.md", "src/ravine", *pages)
+    what = ("--doctest-modules", "--doctest-glob=*.md", "--ignore-glob=docs/*.py")
+    _pytest(session, *what, "src/ravine", *pages)
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Build the site in .nox/site; a broken link is an error. `doctests` runs its examples."""
+    session.install("-e", ".[docs]")
+    site = ROOT / ".nox" / "site"
+    session.run("sphinx-build", "-WEq", "--keep-going", "docs", str(site), env=ENVIRONMENT)
+    session.log(f"open {site / 'index.html'}")
 
 
 @nox.session(default=False)
