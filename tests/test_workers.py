@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ravine as rv
-from ravine.engine import drive, plan
+from ravine.engine import drive, executable, plan
 from ravine.engine.ledger import Ledger
 from ravine.engine.queue import Queue
 from ravine.optimizers import SGD
@@ -298,3 +298,39 @@ def test_an_error_in_one_worker_is_raised_and_ends_the_others(monkeypatch):
 def test_a_wrong_number_of_workers_is_refused(wrong, error, text):
     with pytest.raises(error, match=f"workers must be {text}"):
         sweep(bowl, START, SGD(0.1), workers=wrong)
+
+
+def test_two_workers_never_wait_for_each_other_inside_lapack(monkeypatch):
+    # A batched QR on CPU blocks a thread of the pool whose other threads it waits for.
+    inside, most = [], []
+    call = executable._OneAtATime.__call__
+
+    class Counted:
+        def __init__(self, compiled):
+            self.compiled = compiled
+
+        def __call__(self, *args):
+            inside.append(1)
+            most.append(len(inside))
+            out = self.compiled(*args)
+            inside.pop()
+            return out
+
+    def counted(self, *args):
+        once = executable._OneAtATime(Counted(self._compiled))
+        return call(once, *args)
+
+    monkeypatch.setattr(executable._OneAtATime, "__call__", counted)
+    t = jnp.linspace(0.0, 5.0, 60)
+    rates = np.linspace(0.2, 1.0, 200).astype(np.float32)
+
+    def residuals(p, rate):
+        return p[0] * jnp.exp(-p[1] * t) - 2 * jnp.exp(-rate * t)
+
+    out = rv.sweep(
+        rv.LeastSquares(residuals), jnp.array([1.5, 0.5]), rv.LevenbergMarquardt(), steps=60,
+        stop=rv.StepNorm(1e-4) | rv.Diverged(), args=rv.Grid(rates), workers=2, lanes=8, keep="all",
+    )  # fmt: skip
+    assert out.info["workers"] == 2
+    np.testing.assert_allclose(out.params[:, 1], rates, rtol=1e-3)
+    assert set(most) == {1}

@@ -23,6 +23,25 @@ _SETTINGS = (
 )  # fmt: skip
 
 
+# A batched call of LAPACK on CPU waits for threads of the pool in which it runs itself. Two of
+# them, from two workers, can take all the threads, and wait for each other for ever.
+_LAPACK = Lock()
+
+
+class _OneAtATime:
+    """A compiled function that holds LAPACK's lock until its results are there."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+
+    def __call__(self, *args: Any) -> Any:
+        with _LAPACK:
+            return jax.block_until_ready(self._compiled(*args))
+
+    def memory_analysis(self) -> Any:
+        return self._compiled.memory_analysis()
+
+
 class Executable:
     """A compiled program for one device: lowered where it is asked for, compiled where it is used.
 
@@ -51,6 +70,8 @@ class Executable:
                 if "No such compile option" not in str(error):
                     raise
                 self._compiled = self._lowered.compile()
+            if self._platform == "cpu" and "@lapack_" in self._lowered.as_text():
+                self._compiled = _OneAtATime(self._compiled)
             self._lowered = None
             return self._compiled, perf_counter() - began
 
