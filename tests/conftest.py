@@ -5,8 +5,10 @@ double precision is a test's own choice; random numbers are the same in every ru
 """
 
 import _thread
+import gc
 import os
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -16,7 +18,10 @@ import jax
 import numpy as np
 import pytest
 
+from ravine.engine import executable
+
 ROOT = Path(__file__).resolve().parents[1]
+MAPPINGS, TESTS = Path("/proc/self/maps"), count()
 CACHE = os.environ.get("RAVINE_TEST_CACHE", str(ROOT / ".cache" / "jax"))
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -30,6 +35,19 @@ hypothesis.settings.register_profile(
     "ravine", derandomize=True, deadline=None, database=None, max_examples=25
 )
 hypothesis.settings.load_profile("ravine")
+
+
+@pytest.fixture(autouse=True)
+def forget_programs() -> Iterator[None]:
+    """Drop compiled programs before they are in more pieces than Linux lets a process have.
+
+    Beyond 65,530 mappings, a few hundred sweeps, the process would die.
+    """
+    yield
+    if next(TESTS) % 10 == 0 and MAPPINGS.exists() and MAPPINGS.read_bytes().count(b"\n") > 20_000:
+        jax.clear_caches()
+        executable._made.clear()
+        gc.collect()
 
 
 @pytest.fixture
