@@ -36,7 +36,7 @@ def loss(params: Any) -> Any:
     """The mean squared error of the network whose weights are a flat vector."""
     x, y = jnp.asarray(X, params.dtype), jnp.asarray(Y, params.dtype)
     w, b, v = params.reshape(3, WIDTH)
-    return jnp.mean((jnp.tanh(x[:, None] * w + b) @ v - y) ** 2)
+    return jnp.mean((jnp.tanh(jnp.outer(x, w) + b[None]) @ v - y) ** 2)
 
 
 def sharpness(params: Any) -> Any:
