@@ -52,7 +52,7 @@ def doctests(session: nox.Session) -> None:
     session.install("-e", ".[test]")
     pages = [path for path in ("README.md", "CONTRIBUTING.md", "docs") if (ROOT / path).exists()]
     what = ("--doctest-modules", "--doctest-glob=*.md", "--ignore-glob=docs/*.py")
-    _pytest(session, *what, "src/ravine", *pages)
+    _pytest(session, "-n", "auto", "--maxprocesses=8", *what, "src/ravine", *pages)
 
 
 @nox.session(default=False)

@@ -7,6 +7,7 @@ double precision is a test's own choice; random numbers are the same in every ru
 import _thread
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -79,6 +80,8 @@ def key() -> jax.Array:
 @pytest.fixture
 def interrupt_after(monkeypatch):
     """Ctrl-C as soon as a worker has come so many times with trials that ended."""
+    # What runs in the background of a shell may have been told to ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     from ravine.engine import workers
     from ravine.engine.ledger import Ledger
 
@@ -100,4 +103,5 @@ def interrupt_after(monkeypatch):
         monkeypatch.setattr(workers, "Event", remembered)
         monkeypatch.setattr(Ledger, "add", added)
 
-    return arm
+    yield arm
+    signal.signal(signal.SIGINT, before)

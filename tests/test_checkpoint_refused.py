@@ -194,7 +194,7 @@ def test_no_folder_can_be_made(tmp_path, monkeypatch):
     file = tmp_path / "file"
     file.write_text("mine")
     for folder in (file, file / "below"):
-        with pytest.raises(OSError, match="file"):
+        with pytest.raises(OSError, match="checkpoint must be a folder"):
             run(first(3), checkpoint=folder)
     assert file.read_text() == "mine"
 

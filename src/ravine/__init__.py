@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ravine.core import tree
+from ravine.core import tree, types
 from ravine.core.apply import apply_updates, incremental_update, periodic_update
 from ravine.core.lazy import later
 from ravine.core.rule import rule
@@ -324,6 +324,7 @@ __all__ = [
     "sweep",
     "to_optax",
     "tree",
+    "types",
 ]
 
 

@@ -182,7 +182,13 @@ def stores(folder: Any, plans: dict[str, Plan], sampler: str) -> Iterator[dict[s
     made: dict[str, Store] = {}
     try:
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise NotADirectoryError(
+                f"checkpoint must be a folder, and {str(folder)!r} is a file or lies in one. "
+                "Name a folder that is there, or one that is to be made."
+            ) from None
         text = check_identity(folder, {name: identity(p, sampler) for name, p in plans.items()})
         for i, (name, p) in enumerate(plans.items()):
             made[name] = Store(folder, f"trials-{i}", p)

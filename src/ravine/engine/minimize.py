@@ -125,7 +125,7 @@ def minimize(
         optimizer: such as ``Adam(1e-3)``.
         steps: at most so many steps.
         stop: when else to stop, such as ``GradNorm(1e-6) | Diverged()``; ``Diverged()`` by
-            default.
+            default, whose place it takes.
         batches: ``Batches(data)`` for the full batch, ``size=1`` for single samples,
             ``size=n`` for mini-batches in a new order every epoch; or any iterable of batches.
         args: a tree of further arguments of the loss.

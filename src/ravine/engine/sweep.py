@@ -68,7 +68,9 @@ def sweep(
         trials: how many configurations. By default as many as the grids and starts make.
             Point ``i`` of the grids belongs to trial ``i`` modulo their number.
         steps: at most so many steps a trial.
-        stop: when else to stop; ``Diverged()`` by default. Tests compose with ``|`` and ``&``.
+        stop: when else to stop; ``Diverged()`` by default, whose place it takes: with
+            ``GradNorm(1e-6)`` alone a trial goes on after NaN, with ``GradNorm(1e-6) |
+            Diverged()`` it does not. Tests compose with ``|`` and ``&``.
         batches: the data, ``Batches((x, y), size=128)``; or any iterable of batches, such as
             a ``DataLoader``, whose batches all lanes of one worker share.
         args: a tree of further arguments, which may hold spaces.

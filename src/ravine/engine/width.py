@@ -23,7 +23,10 @@ from ravine.engine.lane import Moving, begin, step
 from ravine.engine.lanes import empty
 from ravine.engine.trial import Abstract, Operands, Program, batch_at
 
-_CACHE_BYTES = 2**20
+_STEP_BYTES = {"cpu": 2**20}
+"""What a step should compute at once: on a CPU what its cache holds."""
+_STEP_BYTES_ELSEWHERE = 2**28
+"""An accelerator has to have more to do than it takes to start a kernel."""
 _FEWEST, _MOST = 16, 4096
 _ROUNDS = 8
 """Lanes whose trials may end apart are filled so often at least: few are idle at the end."""
@@ -69,7 +72,7 @@ def _search(
             return np.inf, seconds
         return _seconds_a_lane_step(compiled, program, operands, device), seconds
 
-    expected = _CACHE_BYTES / step_bytes(*program_at(1))
+    expected = _STEP_BYTES.get(device.platform, _STEP_BYTES_ELSEWHERE) / step_bytes(*program_at(1))
     width = min(int(np.clip(2 ** round(log2(expected)), _FEWEST, _MOST)), most)
     while np.isinf((found := made(width))[0]):
         width //= 2

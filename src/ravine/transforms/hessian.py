@@ -7,9 +7,10 @@ import jax.numpy as jnp
 
 from ravine.core import tree
 from ravine.core.errors import check_function, check_params
-from ravine.core.numerics import abs_sq, as_key, fine, safe_increment, times
+from ravine.core.numerics import abs_sq, fine, safe_increment, times
 from ravine.core.rule import rule
 from ravine.core.types import Params, Seed, Transform, Updates
+from ravine.transforms.draw import drawn_keys, first_key
 
 
 class HessianEstimatorState(NamedTuple):
@@ -143,9 +144,7 @@ class GaussNewtonBartlettEstimator(Transform):
 
 
 def _first(key: Any) -> HessianEstimatorState:
-    # A copy: the state may be donated, and the user's own key must survive that.
-    key = tree.copy(as_key(0 if key is None else key))
-    return HessianEstimatorState(jnp.zeros((), jnp.int32), key)
+    return HessianEstimatorState(jnp.zeros((), jnp.int32), first_key(key))
 
 
 def _drawn(
@@ -153,10 +152,7 @@ def _drawn(
 ) -> tuple[jax.Array, HessianEstimatorState]:
     """A key to draw with now, and the state to go on from."""
     t = safe_increment(state.count)
-    if extra.get("key") is not None:
-        # With the count folded in, even the same key each time gives fresh numbers.
-        return jax.random.fold_in(as_key(extra["key"]), t), HessianEstimatorState(t, state.rng_key)
-    rng_key, sample_key = jax.random.split(state.rng_key)
+    sample_key, rng_key = drawn_keys(state.rng_key, t, extra)
     return sample_key, HessianEstimatorState(t, rng_key)
 
 

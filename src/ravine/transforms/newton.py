@@ -10,6 +10,7 @@ from ravine.core.flat import dot, matmul, ravel, unravel
 from ravine.core.numerics import safe_sqrt
 from ravine.core.rule import rule
 from ravine.core.types import EmptyState, Params, Updates
+from ravine.transforms.jacobi import symmetric
 from ravine.transforms.linesearch.along import Direction
 
 
@@ -90,7 +91,7 @@ def _divided(H: jax.Array, g: jax.Array) -> jax.Array:
     diagonal, rows = jnp.abs(jnp.diagonal(H)), jnp.max(jnp.abs(H), axis=1)
     D = jnp.where(diagonal > eps * rows, diagonal, jnp.where(rows > 0, rows, 1)) ** 0.5
     H = H / jnp.outer(D, D)
-    eigenvalues, V = jnp.linalg.eigh(H)
+    eigenvalues, V = symmetric(H)
     size = jnp.abs(eigenvalues)
     size = jnp.maximum(size, g.size * eps * jnp.max(size))
     c = matmul(g / D, V)

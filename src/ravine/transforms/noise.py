@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from ravine.core import tree
-from ravine.core.numerics import as_key, at, concrete, fine, safe_increment, safe_sqrt, times
+from ravine.core.numerics import at, concrete, fine, safe_increment, safe_sqrt, times
 from ravine.core.rule import rule
 from ravine.core.types import NonNegative, Params, Seed, Transform, Updates
+from ravine.transforms.draw import drawn_keys, first_key
 
 
 class AddNoiseState(NamedTuple):
@@ -60,9 +61,7 @@ class AddNoise(Transform):
         one_key(self)
 
     def init(self, params: Params) -> AddNoiseState:
-        # A copy: the state may be donated, and the user's own key must survive that.
-        key = tree.copy(as_key(0 if self.key is None else self.key))
-        return AddNoiseState(jnp.zeros((), jnp.int32), key)
+        return AddNoiseState(jnp.zeros((), jnp.int32), first_key(self.key))
 
     def update(
         self, updates: Updates, state: AddNoiseState, params: Params | None = None, **extra: Any
@@ -71,11 +70,7 @@ class AddNoise(Transform):
         # s^2 = eta / t^gamma
         fade = t.astype(float) ** jnp.asarray(concrete(self.gamma), float)
         sigma = safe_sqrt(at(self.eta, fade) / fade)
-        if extra.get("key") is None:
-            rng_key, sample_key = jax.random.split(state.rng_key)
-        else:
-            # With the count folded in, even the same key each time gives fresh noise.
-            rng_key, sample_key = state.rng_key, jax.random.fold_in(as_key(extra["key"]), t)
+        sample_key, rng_key = drawn_keys(state.rng_key, t, extra)
 
         def leaf(g: Any, z: jax.Array) -> jax.Array:
             return (fine(g) + times(sigma, fine(z))).astype(jnp.result_type(g))

@@ -18,6 +18,7 @@ from ravine.core.errors import check_params
 from ravine.core.numerics import as_key, by_part, real_dtype, safe_increment, widen
 from ravine.core.rule import rule
 from ravine.core.types import Params, Seed, State, Transform, Updates
+from ravine.transforms.draw import first_key
 from ravine.transforms.view import extra_view
 from ravine.transforms.wrapper import Wrapper
 
@@ -127,9 +128,8 @@ class StochasticRounding(Wrapper):
     key: Seed = 0
 
     def init(self, params: Params) -> StochasticRoundingState:
-        # A copy: the state may be donated, and the user's own key must survive that.
-        key = tree.copy(as_key(self.key))
-        return StochasticRoundingState(jnp.zeros((), jnp.int32), key, self.inner.init(params))
+        zero = jnp.zeros((), jnp.int32)
+        return StochasticRoundingState(zero, first_key(self.key), self.inner.init(params))
 
     def update(
         self,

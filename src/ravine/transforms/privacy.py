@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from ravine.core import tree
-from ravine.core.numerics import as_key, at, fine, safe_increment, scalar, times
+from ravine.core.numerics import at, fine, safe_increment, scalar, times
 from ravine.core.paths import leaf_paths
 from ravine.core.rule import rule
 from ravine.core.types import NonNegative, Params, Seed, Transform, Updates
 from ravine.transforms.clip import shrunk
+from ravine.transforms.draw import drawn_keys, first_key
 from ravine.transforms.noise import one_key
 
 
@@ -135,9 +136,8 @@ class DifferentiallyPrivateAggregate(Transform):
         one_key(self)
 
     def init(self, params: Params) -> DifferentiallyPrivateAggregateState:
-        # A copy: the state may be donated, and the user's own key must survive that.
-        key = tree.copy(as_key(0 if self.key is None else self.key))
-        return DifferentiallyPrivateAggregateState(jnp.zeros((), jnp.int32), key)
+        zero = jnp.zeros((), jnp.int32)
+        return DifferentiallyPrivateAggregateState(zero, first_key(self.key))
 
     def update(
         self,
@@ -147,11 +147,7 @@ class DifferentiallyPrivateAggregate(Transform):
         **extra: Any,
     ) -> tuple[Updates, DifferentiallyPrivateAggregateState]:
         t = safe_increment(state.count)
-        if extra.get("key") is None:
-            rng_key, sample_key = jax.random.split(state.rng_key)
-        else:
-            # With the count folded in, even the same key each time gives fresh noise.
-            rng_key, sample_key = state.rng_key, jax.random.fold_in(as_key(extra["key"]), t)
+        sample_key, rng_key = drawn_keys(state.rng_key, t, extra)
         size = _batch_size("DifferentiallyPrivateAggregate", updates)
         clip = scalar(self.l2_norm_clip)
         # In float32 or finer to the end: coarse noise would tell of the numbers under it.
