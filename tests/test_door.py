@@ -244,6 +244,37 @@ def test_ragged_starts_are_refused_where_they_are_written(params, text):
         rv.Starts(params)
 
 
+@rv.rule
+class Careless(rv.Transform):
+    """Lets its state be what comes out of the arithmetic."""
+
+    factor: rv.types.Real = 0.5
+    grows: rv.types.Static[bool] = False
+
+    def init(self, params):
+        return {"mean": rv.tree.zeros_like(params)}
+
+    def update(self, updates, state, params=None, **extra):
+        mean = jax.tree.map(lambda g: self.factor * g.astype(jnp.float32), updates)
+        new = {"mean": jax.tree.map(lambda m: m[None], mean) if self.grows else mean}
+        return rv.tree.cast_like(mean, updates), new
+
+
+def test_a_state_that_changes_on_the_way_is_told_by_leaf():
+    start = {"w": np.ones(3, jnp.bfloat16)}
+    text = re.escape("state changed at mean/w: Careless.update returned float32[3], after bfloat16")
+    with pytest.raises(TypeError, match=text):
+        rv.minimize(lambda p: bowl(p["w"]), start, Careless(), steps=3)
+    text = re.escape(
+        "changed at careless/mean/w: Chain.update returned float32[1, 3], after float32[3]"
+    )
+    with pytest.raises(TypeError, match=text):
+        rv.minimize(
+            lambda p: bowl(p["w"]), {"w": np.ones(3, np.float32)},
+            rv.chain(Careless(grows=True), SGD(0.1)), steps=3,
+        )  # fmt: skip
+
+
 class TestRight:
     """What looks odd and is right must pass."""
 

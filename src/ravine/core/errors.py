@@ -85,6 +85,30 @@ def check_function(owner: str, name: str, what: str, extra: dict[str, Any]) -> C
     return function
 
 
+def check_carried(what: str, new: Any, old: Any, maker: str) -> None:
+    """Check that what is carried from step to step has kept its structure, shapes and dtypes.
+
+    Raises:
+        TypeError: naming the path of the first leaf that has not.
+    """
+    fix = "What is carried from step to step keeps its structure, shapes and dtypes."
+    if jax.tree.structure(new) != jax.tree.structure(old):
+        raise TypeError(
+            f"{what} changed its structure: {maker} returned {jax.tree.structure(new)}, after "
+            f"{jax.tree.structure(old)}. {fix}"
+        )
+    leaves = zip(leaf_paths(new), jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
+    for path, a, b in leaves:
+        if jnp.shape(a) != jnp.shape(b) or jnp.result_type(a) != jnp.result_type(b):
+            after, before = (f"{jnp.result_type(x)}{list(jnp.shape(x))}" for x in (a, b))
+            raise TypeError(
+                f"{what} changed at {path or 'the root'}: {maker} returned {after}, after "
+                f"{before}. {fix} Possible causes: (a) a hyperparameter, in a sweep an array in "
+                "float32, times a leaf of fewer bits: cast the result, as "
+                "rv.tree.cast_like(new, old) does; (b) a sum over an axis too many or too few."
+            )
+
+
 def _some(paths: set[str]) -> str:
     listed = sorted(paths)[:3]
     return ", ".join(repr(p) for p in listed) + (", ..." if len(paths) > 3 else "")

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from ravine.core import tree
 from ravine.core.apply import apply_updates
+from ravine.core.errors import check_carried
 from ravine.core.types import Standing
 from ravine.engine.status import Status
 from ravine.engine.stop import Seen
@@ -141,6 +142,9 @@ def step(
         value=loss, grad=grads, value_fn=value_fn, key=jax.random.fold_in(key, 1),
         **residuals(program, inputs),
     )  # fmt: skip
+    check_carried(
+        "the optimizer's state", state, moving.state, f"{type(optimizer).__name__}.update"
+    )
     # A line search may have called for a trial: the point to judge is the last that it accepted.
     value = loss.astype(jnp.result_type(float))
     at = optimizer.standing(state, Standing(moving.params, value, grads, updates))
