@@ -21,6 +21,7 @@ from ravine.engine import drive, executable, plan
 from ravine.engine.ledger import Ledger
 from ravine.engine.queue import Queue
 from ravine.optimizers import SGD
+from ravine.transforms.jacobi import SMALL
 from tests.conftest import CACHE, ROOT
 
 START = np.array([16.0, -8.0, 2.0], np.float32)
@@ -324,11 +325,15 @@ def test_two_workers_never_wait_for_each_other_inside_lapack(monkeypatch):
     t = jnp.linspace(0.0, 5.0, 60)
     rates = np.linspace(0.2, 1.0, 200).astype(np.float32)
 
+    # With so many parameters as this, LAPACK is called.
+    start = jnp.concatenate([jnp.array([1.5, 0.5]), jnp.full(SMALL, 0.1)])
+
     def residuals(p, rate):
-        return p[0] * jnp.exp(-p[1] * t) - 2 * jnp.exp(-rate * t)
+        misfit = p[0] * jnp.exp(-p[1] * t) - 2 * jnp.exp(-rate * t)
+        return jnp.concatenate([misfit, p[2:]])
 
     out = rv.sweep(
-        rv.LeastSquares(residuals), jnp.array([1.5, 0.5]), rv.LevenbergMarquardt(), steps=60,
+        rv.LeastSquares(residuals), start, rv.LevenbergMarquardt(), steps=60,
         stop=rv.StepNorm(1e-4) | rv.Diverged(), args=rv.Grid(rates), workers=2, lanes=8, keep="all",
     )  # fmt: skip
     assert out.info["workers"] == 2
