@@ -8,6 +8,7 @@ the process lives.
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import log2
 from statistics import median
@@ -27,7 +28,7 @@ _STEP_BYTES = {"cpu": 2**20}
 """What a step should compute at once: on a CPU what its cache holds."""
 _STEP_BYTES_ELSEWHERE = 2**28
 """An accelerator has to have more to do than it takes to start a kernel."""
-_FEWEST, _MOST = 16, 4096
+_FEWEST, _MOST = 8, 4096
 _ROUNDS = 8
 """Lanes whose trials may end apart are filled so often at least: few are idle at the end."""
 _SHARE = 0.05
@@ -70,7 +71,8 @@ def _search(
         compiled, seconds = executable(program, operands, device).get()
         if width > 1 and sets * memory(compiled) > free_memory(device):
             return np.inf, seconds
-        return _seconds_a_lane_step(compiled, program, operands, device), seconds
+        beside = sets if device.platform == "cpu" else 1
+        return _seconds_a_lane_step(compiled, program, operands, device, beside), seconds
 
     expected = _STEP_BYTES.get(device.platform, _STEP_BYTES_ELSEWHERE) / step_bytes(*program_at(1))
     width = min(int(np.clip(2 ** round(log2(expected)), _FEWEST, _MOST)), most)
@@ -137,9 +139,12 @@ def free_memory(device: jax.Device) -> float:
 
 
 def _seconds_a_lane_step(
-    compiled: Any, program: Program, operands: Operands, device: jax.Device
+    compiled: Any, program: Program, operands: Operands, device: jax.Device, beside: int
 ) -> float:
-    """Time segments in which lanes are busy, without what a call and a beginning cost."""
+    """Time segments in which lanes are busy, without what a call and a beginning cost.
+
+    So many sets of lanes run beside each other as will: they share cores and cache.
+    """
     operands = jax.device_put(operands, device)
 
     def timed(segments: int) -> tuple[float, int]:
@@ -147,10 +152,16 @@ def _seconds_a_lane_step(
         carry = carry._replace(
             queue=np.arange(program.room, dtype=np.int32), end=np.int32(program.lanes)
         )
-        began = perf_counter()
-        _, tally = compiled(operands, carry, np.int32(segments), np.bool_(False))
-        done = int(tally.executed)
-        return perf_counter() - began, done
+
+        def run(carry: Any) -> int:
+            _, tally = compiled(operands, carry, np.int32(segments), np.bool_(False))
+            return int(tally.executed)
+
+        carries = [jax.tree.map(jnp.copy, carry) for _ in range(beside)]
+        with ThreadPoolExecutor(beside) as pool:
+            began = perf_counter()
+            done, *_ = pool.map(run, carries)
+            return perf_counter() - began, done
 
     timed(1)
     once, first = min(timed(1) for _ in range(3))
