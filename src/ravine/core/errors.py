@@ -92,9 +92,10 @@ def check_carried(what: str, new: Any, old: Any, maker: str) -> None:
         TypeError: naming the path of the first leaf that has not.
     """
     fix = "What is carried from step to step keeps its structure, shapes and dtypes."
-    if jax.tree.structure(new) != jax.tree.structure(old):
+    structure: Any = jax.tree.structure(new)
+    if structure != jax.tree.structure(old):
         raise TypeError(
-            f"{what} changed its structure: {maker} returned {jax.tree.structure(new)}, after "
+            f"{what} changed its structure: {maker} returned {structure}, after "
             f"{jax.tree.structure(old)}. {fix}"
         )
     leaves = zip(leaf_paths(new), jax.tree.leaves(new), jax.tree.leaves(old), strict=True)
