@@ -8,7 +8,6 @@ import jax.numpy as jnp
 from ravine.core import tree
 from ravine.core.numerics import (
     abs_sq,
-    as_key,
     at,
     bias_correction,
     compute_dtype,
@@ -33,6 +32,7 @@ from ravine.core.types import (
     Transform,
     Updates,
 )
+from ravine.transforms.draw import first_key
 from ravine.transforms.galore import check_rank
 from ravine.transforms.matrices import (
     DimensionNumbers,
@@ -118,11 +118,9 @@ class ScaleByApollo(Transform):
             None if d is None else jnp.zeros(x.shape[0], real_dtype(compute_dtype(x)))
             for x, d in zip(small, dims, strict=True)
         ]
-        # A copy: the state may be donated, and the user's own key must survive that.
-        key = tree.copy(as_key(0 if self.key is None else self.key))
         count = jnp.zeros((), jnp.int32)
         nu, norms = tree.accumulators(mu), jax.tree.unflatten(structure, norms)
-        return ScaleByApolloState(count, key, mu, nu, norms)
+        return ScaleByApolloState(count, first_key(self.key), mu, nu, norms)
 
     def update(
         self,
