@@ -52,7 +52,7 @@ def bare_step(learning_rate):
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("--lanes", type=int, default=128, help="a worker (%(default)s)")
+    parser.add_argument("--lanes", type=int, default=160, help="a worker (%(default)s)")
     parser.add_argument("--trials", type=int, default=4096)
     options = parser.parse_args()
     trials = 64 if options.quick else options.trials

@@ -173,30 +173,42 @@ def _steps(
     So idling and refilling together cost at most twice what the best moments to refill would.
     Where something is to be done after every K steps, or no trial waits, there is no choice.
     """
+    if program.metric is not None or program.prune is not None or program.in_step:
+        js = jnp.arange(program.segment, dtype=jnp.int32)
+        moving, given = jax.lax.scan(body, moving, js)
+        return jnp.full((), program.segment, jnp.int32), moving, given
+
+    # Most steps are short, so that each small operation beside the body's tells.
     budget = jnp.where(awaited, PATIENCE * program.lanes, np.iinfo(np.int32).max)
 
+    def ended(moving: Moving) -> jax.Array:
+        return jnp.sum(moving.ended != 0, dtype=jnp.int32)
+
     def go_on(loop: Any) -> jax.Array:
-        j, idle, moving, _ = loop
-        return (j < program.segment) & (idle < budget) & jnp.any(moving.ended == 0)
+        j, still, idle, *_ = loop
+        return (j < program.segment) & (idle < budget) & (still < program.lanes)
 
     def one(loop: Any) -> Any:
-        j, idle, moving, given = loop
+        j, _, idle, moving, given = loop
         moving, new = body(moving, j)
-        given = jax.tree.map(lambda old, x: old.at[j].set(x), given, new)
-        idle += jnp.sum(moving.ended != 0, dtype=jnp.int32)
-        return j + 1, idle, moving, given
+        given = jax.tree.map(partial(_put, j), given, new)
+        still = ended(moving)
+        return j + 1, still, idle + still, moving, given
 
-    if program.metric is None and program.prune is None and not program.in_step:
-        zero = jnp.zeros((), jnp.int32)
-        given = jax.tree.map(
-            lambda x: jnp.zeros((program.segment, *x.shape), x.dtype),
-            jax.eval_shape(body, moving, zero)[1],
-        )
-        j, _, moving, given = jax.lax.while_loop(go_on, one, (zero, zero, moving, given))
-        return j, moving, given
-    js = jnp.arange(program.segment, dtype=jnp.int32)
-    moving, given = jax.lax.scan(body, moving, js)
-    return jnp.full((), program.segment, jnp.int32), moving, given
+    zero = jnp.zeros((), jnp.int32)
+    given = jax.tree.map(
+        lambda x: jnp.zeros((program.segment, *x.shape), x.dtype),
+        jax.eval_shape(body, moving, zero)[1],
+    )
+    start = (zero, ended(moving), zero, moving, given)
+    j, _, _, moving, given = jax.lax.while_loop(go_on, one, start)
+    return j, moving, given
+
+
+def _put(j: jax.Array, old: jax.Array, new: jax.Array) -> jax.Array:
+    """``old`` with row j replaced; an unsigned index is not looked at for being negative."""
+    at = (j.astype(jnp.uint32), *(jnp.uint32(0),) * new.ndim)
+    return jax.lax.dynamic_update_slice(old, new[None], at)
 
 
 def _refill(program: Program, operands: Operands, carry: Carry) -> Carry:

@@ -41,8 +41,8 @@ class Queue:
         """The next ids, or ``None`` when there are none.
 
         A worker gets half of its share of what waits: few large helpings first, small
-        ones at the end, so that all workers finish together. Lanes in step can use only
-        ``whole`` widths.
+        ones at the end, so that all workers finish together; but not so small that fetching
+        them takes longer than they do. Lanes in step can use only ``whole`` widths.
         """
         with self._lock:
             if not len(self._ids):
@@ -55,7 +55,7 @@ class Queue:
         waiting, width, half = len(self._ids), self._width, 2 * self._workers
         if self._whole:
             return min(max(1, waiting // (half * width)), max(1, self._most // width)) * width
-        least = min(width, -(-waiting // self._workers))
+        least = min(width, max(-(-waiting // self._workers), -(-width // 4)))
         if self._forecast is None:
             return min(max(-(-waiting // half), least), self._most)
         lengths = self._forecast(self._ids)
