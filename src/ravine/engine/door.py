@@ -1,6 +1,7 @@
 """Checking what a user hands in, before anything is compiled."""
 
 from collections.abc import Callable
+from functools import cache
 from operator import index
 from typing import Any
 
@@ -88,12 +89,17 @@ def check_key(key: Any) -> jax.Array:
         raise TypeError(f"key must be a seed or a JAX random key, got {key!r}. {hint}") from error
     if made.ndim:
         raise ValueError(f"key must be one random key, got {made.shape[0]} of them. {hint}")
-    if made.dtype != jax.random.key(0, impl=_IMPL).dtype:
+    if made.dtype != _key_dtype():
         raise ValueError(
             f"key must be of JAX's default kind, {_IMPL}, got {made.dtype}: with other kinds the "
             f"numbers of one lane depend on the other lanes. {hint}"
         )
     return made
+
+
+@cache
+def _key_dtype() -> Any:
+    return jax.random.key(0, impl=_IMPL).dtype
 
 
 def check_stop(stop: Any) -> Stop:

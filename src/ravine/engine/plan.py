@@ -104,7 +104,7 @@ def plan(
         stochastic=check_flag("stochastic", stochastic),
         seeds=len(seeds),
         lanes=lanes,
-        room=_room(lanes, steps // every + 1 if every else 0, keep),
+        room=_room(lanes, steps // every + 1 if every else 0, start if keep is None else ()),
         steps=steps,
         segment=segment,
         every=every,
@@ -166,11 +166,16 @@ def _configs(template: Any, start: Any, trials: int | None, seeds: int, drawn_st
     return 1
 
 
-def _room(lanes: int, records: int, keep: int | None) -> int:
-    """How many ended trials to hold for the host: enough that it need not come often."""
-    if keep is None:
+def _room(lanes: int, records: int, start: Any) -> int:
+    """How many ended trials to hold for the host: enough that it need not come often.
+
+    With each come its records, and its parameters if ``start`` is where they begin.
+    """
+    if start is None:  # a function makes it, of whatever size
         return 2 * lanes
-    return max(lanes, min(16 * lanes, 2**22 // max(records, 1)))
+    points = len(start) if isinstance(start, Starts) else 1
+    numbers = records + sum(x.size for x in jax.tree.leaves(start)) // points
+    return max(2 * lanes, min(16 * lanes, 2**22 // max(numbers, 1)))
 
 
 def _metric_every(metric: Any, every: Any, prune: Judge | None, steps: int) -> int:

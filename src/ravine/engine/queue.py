@@ -57,7 +57,8 @@ class Queue:
             return min(max(1, waiting // (half * width)), max(1, self._most // width)) * width
         least = min(width, max(-(-waiting // self._workers), -(-width // 4)))
         if self._forecast is None:
-            return min(max(-(-waiting // half), least), self._most)
+            alone = self._workers == 1
+            return min(waiting if alone else max(-(-waiting // half), least), self._most)
         lengths = self._forecast(self._ids)
         if lengths is None:  # nothing is known yet: ask again soon
             return min(2 * width, max(-(-waiting // half), least), self._most)

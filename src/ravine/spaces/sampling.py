@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ravine.core.paths import path_name
 from ravine.core.types import Space, Transform
@@ -90,14 +91,18 @@ def canonical(x: Any, *, one_float: bool = False) -> Any:
     """
 
     def leaf(a: Any) -> Any:
+        # A Python number stays on the host, to be put on a device with the others in one go.
         if isinstance(a, int) and not isinstance(a, bool):
             # Steps of billions are floats here, as they are in schedules.
-            return jnp.asarray(a, jnp.int32 if abs(a) <= jnp.iinfo(jnp.int32).max else float)
+            return np.asarray(a, np.int32 if abs(a) <= np.iinfo(np.int32).max else default_float)
+        if isinstance(a, float):
+            return np.asarray(a, default_float)
         # The dtype is given each time, or a scalar would stay weakly typed.
         dtype = jnp.result_type(a)
-        default = isinstance(a, float) or (one_float and jnp.issubdtype(dtype, jnp.floating))
-        return jnp.asarray(a, float if default else dtype)
+        default = one_float and jnp.issubdtype(dtype, jnp.floating)
+        return jnp.asarray(a, default_float if default else dtype)
 
+    default_float = jnp.result_type(float)
     return jax.tree.map(leaf, x)
 
 
