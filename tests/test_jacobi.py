@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ravine.transforms.jacobi import SMALL, reflected, rotated, symmetric
-from ravine.transforms.trust.dense import decomposed
+from ravine.transforms.jacobi import SMALL, decomposed, reflected, rotated, symmetric
 
 
 def matrices(rng, m, n):

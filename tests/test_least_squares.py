@@ -11,7 +11,8 @@ from scipy.optimize import brentq
 
 import ravine as rv
 from ravine import problems
-from ravine.transforms.trust.dense import damped, decomposed
+from ravine.transforms.jacobi import decomposed
+from ravine.transforms.trust.dense import damped
 
 pytestmark = pytest.mark.usefixtures("x64")
 

@@ -11,9 +11,10 @@ from ravine.core.flat import matmul, ravel, unravel
 from ravine.core.numerics import over
 from ravine.core.rule import rule
 from ravine.core.types import STATIC, EmptyState, Params, Updates
+from ravine.transforms.jacobi import decomposed
 from ravine.transforms.linesearch.along import Direction
 from ravine.transforms.newton_schulz import Count
-from ravine.transforms.trust.dense import decomposed, jacobian, solution
+from ravine.transforms.trust.dense import jacobian, solution
 from ravine.transforms.trust.steihaug import gauss_newton_product, minimized, residuals_of
 
 

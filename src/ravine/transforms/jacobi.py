@@ -13,7 +13,7 @@ from ravine.core.flat import matmul
 from ravine.core.numerics import over
 
 SMALL = 8
-"""Up to so many columns, these take less time than a library's."""
+"""Up to so many columns, these take less time than a library's; beyond, LAPACK is called."""
 
 
 def reflected(A: jax.Array, count: int) -> jax.Array:
@@ -70,4 +70,22 @@ def symmetric(H: jax.Array) -> tuple[jax.Array, jax.Array]:
     return w[order], Vt[order].T
 
 
-__all__ = ["SMALL", "reflected", "rotated", "symmetric"]
+def decomposed(J: jax.Array, r: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """``S``, ``V'`` and ``U'r`` where ``J = U S V'``; singular values that are noise are 0."""
+    m, n = J.shape
+    # The triangle of J beside r is R beside Q'r.
+    tall = jnp.concatenate([J, r[:, None]], axis=1)
+    tall = jnp.pad(tall, ((0, max(n - m, 0)), (0, 0)))
+    if n <= SMALL:
+        R = reflected(tall, n)[:n]
+        W, Vt = rotated(jnp.triu(R[:, :n]))
+        s = jnp.linalg.norm(W, axis=0)
+        c = over(matmul(R[:, n], W), s)
+    else:
+        R = jnp.linalg.qr(tall, mode="r")[:n]
+        U, s, Vt = jnp.linalg.svd(R[:, :n])
+        c = matmul(R[:, n], U)
+    return jnp.where(s > n * jnp.finfo(s.dtype).eps * jnp.max(s), s, 0), Vt, c
+
+
+__all__ = ["SMALL", "decomposed", "reflected", "rotated", "symmetric"]

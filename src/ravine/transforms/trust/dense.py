@@ -10,7 +10,7 @@ from ravine.core.flat import matmul
 from ravine.core.numerics import over
 from ravine.core.rule import rule
 from ravine.core.types import Params
-from ravine.transforms.jacobi import SMALL, reflected, rotated
+from ravine.transforms.jacobi import decomposed
 from ravine.transforms.trust.model import Model, Proposal
 from ravine.transforms.trust.steihaug import residuals_of
 
@@ -120,24 +120,6 @@ def solution(p: jax.Array, root: jax.Array, g: jax.Array) -> jax.Array:
 def _solution_jvp(primals: Any, tangents: Any) -> tuple[jax.Array, jax.Array]:
     p, root, _ = primals
     return p, -matmul(matmul(root, tangents[2]), root)
-
-
-def decomposed(J: jax.Array, r: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """``S``, ``V'`` and ``U'r`` where ``J = U S V'``; singular values that are noise are 0."""
-    m, n = J.shape
-    # The triangle of J beside r is R beside Q'r.
-    tall = jnp.concatenate([J, r[:, None]], axis=1)
-    tall = jnp.pad(tall, ((0, max(n - m, 0)), (0, 0)))
-    if n <= SMALL:
-        R = reflected(tall, n)[:n]
-        W, Vt = rotated(jnp.triu(R[:, :n]))
-        s = jnp.linalg.norm(W, axis=0)
-        c = over(matmul(R[:, n], W), s)
-    else:
-        R = jnp.linalg.qr(tall, mode="r")[:n]
-        U, s, Vt = jnp.linalg.svd(R[:, :n])
-        c = matmul(R[:, n], U)
-    return jnp.where(s > n * jnp.finfo(s.dtype).eps * jnp.max(s), s, 0), Vt, c
 
 
 def damped(s: jax.Array, c: jax.Array, radius: jax.Array) -> jax.Array:
