@@ -131,7 +131,8 @@ def step(
     def value_fn(params: Any) -> Any:
         return evaluate(params)[0]
 
-    # The barriers keep the compiler from evaluating per element what holds for a whole lane.
+    # The barriers keep the compiler from evaluating per element what holds for a whole lane,
+    # where it heeds them: on CPU it takes them away before it fuses.
     (loss, aux), grads = jax.lax.optimization_barrier(
         sums_as_products(jax.value_and_grad(evaluate, has_aux=True))(moving.params)
     )

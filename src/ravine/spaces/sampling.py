@@ -89,6 +89,7 @@ def canonical(x: Any, *, one_float: bool = False) -> Any:
     Python numbers take the default dtypes, and arrays keep theirs; with ``one_float``
     every float takes the default one.
     """
+    default_float = jnp.result_type(float)
 
     def leaf(a: Any) -> Any:
         # A Python number stays on the host, to be put on a device with the others in one go.
@@ -102,7 +103,6 @@ def canonical(x: Any, *, one_float: bool = False) -> Any:
         default = one_float and jnp.issubdtype(dtype, jnp.floating)
         return jnp.asarray(a, default_float if default else dtype)
 
-    default_float = jnp.result_type(float)
     return jax.tree.map(leaf, x)
 
 
