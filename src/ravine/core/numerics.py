@@ -187,3 +187,15 @@ def same_precision() -> AbstractContextManager[Any]:
     if hasattr(jax, "enable_x64"):
         return jax.enable_x64(double)
     return jax.experimental.enable_x64(double)  # type: ignore[attr-defined]  # before JAX 0.8
+
+
+def settled(flag: jax.Array) -> jax.Array:
+    """The same decision, come to once for all that hangs on it.
+
+    XLA fuses what is cheap into each of its users, so a long chain of comparisons would be gone
+    through again for every number that it decides about; a root is not cheap.
+
+    >>> settled(jnp.array([True, False]))
+    Array([ True, False], dtype=bool)
+    """
+    return lax.sqrt(flag.astype(jnp.float32)) > 0.5

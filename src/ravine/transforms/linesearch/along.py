@@ -9,7 +9,7 @@ from ravine.core import tree
 from ravine.core.choice import one_of
 from ravine.core.errors import check_params, check_value
 from ravine.core.flat import dot, ravel, unravel, vector_dtype
-from ravine.core.numerics import over, safe_increment
+from ravine.core.numerics import over, safe_increment, settled
 from ravine.core.rule import rule
 from ravine.core.types import STATIC, Params, Standing, State, Transform, Updates
 from ravine.transforms.linesearch.box import Box, Line
@@ -151,9 +151,10 @@ class LineSearch(Transform):
         found = jnp.where(state.returning, trial.value < base.value, verdict.code == ACCEPT)
         enter = ~begun & jnp.any(line.clip(x) != x)
         found = jnp.where(begun, found, jnp.isfinite(trial.value) & ~enter)
-        accept = found & ~state.stalled
+        accept = settled(found & ~state.stalled)
         still = ~jnp.any(x != state.point)  # a step too short to change a digit
         failed = ~found & (~begun | state.returning | still | (verdict.code == FAIL)) & ~enter
+        failed = settled(failed)
         stalled = state.stalled | (failed & (state.steepest | ~begun))
         restart, fresh = failed & ~stalled, accept | (failed & ~stalled)
         # Nor is there progress where neither the value nor the gradient has become smaller.
