@@ -22,7 +22,7 @@ class Forecast:
         self._ledger, self._numbers = ledger, numbers
         self._first = int(ledger.rows.ids[0])
         self._ranks: np.ndarray | None = None
-        self._guesses: np.ndarray | None = None
+        self._guesses = np.ones(len(ledger.rows.ids))
         self._known = 0
 
     def __call__(self, ids: np.ndarray) -> np.ndarray | None:
@@ -31,11 +31,9 @@ class Forecast:
         if len(ids) > _MANY or len(ended) < _FEW:
             return None
         place = ids - self._first
-        if self._guesses is None or len(ended) >= _NEWS * self._known:
+        if len(ended) >= _NEWS * self._known:
             self._known = len(ended)
-            guesses = np.ones(len(self._ledger.rows.ids))
-            guesses[place] = self._guessed(place, ended[:: -(-len(ended) // _MANY)])
-            self._guesses = guesses
+            self._guesses[place] = self._guessed(place, ended[:: -(-len(ended) // _MANY)])
         return self._guesses[place]
 
     def _guessed(self, waiting: np.ndarray, ended: np.ndarray) -> np.ndarray | float:

@@ -175,7 +175,7 @@ def _room(lanes: int, records: int, start: Any) -> int:
         return 2 * lanes
     points = len(start) if isinstance(start, Starts) else 1
     numbers = records + sum(x.size for x in jax.tree.leaves(start)) // points
-    return max(2 * lanes, min(16 * lanes, 2**22 // max(numbers, 1)))
+    return max(lanes, min(16 * lanes, 2**22 // max(numbers, 1)))
 
 
 def _metric_every(metric: Any, every: Any, prune: Judge | None, steps: int) -> int:

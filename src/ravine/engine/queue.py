@@ -42,7 +42,8 @@ class Queue:
 
         A worker gets half of its share of what waits: few large helpings first, small
         ones at the end, so that all workers finish together; but not so small that fetching
-        them takes longer than they do. Lanes in step can use only ``whole`` widths.
+        them takes longer than they do. One worker, without a forecast, gets all at once, and
+        lanes in step can use only ``whole`` widths.
         """
         with self._lock:
             if not len(self._ids):
