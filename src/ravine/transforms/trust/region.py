@@ -8,12 +8,10 @@ import jax.numpy as jnp
 from ravine.core import tree
 from ravine.core.errors import check_params, check_value
 from ravine.core.flat import ravel, unravel, vector_dtype
-from ravine.core.numerics import at, safe_increment
+from ravine.core.numerics import at, safe_increment, settled
 from ravine.core.rule import rule
 from ravine.core.types import Params, Positive, Standing, Transform, Updates
 from ravine.transforms.trust.model import Model, Proposal
-
-barrier = jax.lax.optimization_barrier
 
 PATIENCE = 5
 """So many trials in a row may bring nothing, where rounding hides what they bring."""
@@ -116,7 +114,7 @@ class TrustRegion(Transform):
         rho = (fall + slack) / (last.predicted + slack)
         accept = finite & (~begun | (rho >= 1e-4)) & ~state.stalled
         model, sound = self.model.look(state.model, x, accept, params, extra)
-        accept = barrier(accept & sound)
+        accept = settled(accept & sound)
         rho = jnp.where(sound, rho, -jnp.inf)
         fall = jnp.where(sound, fall, -jnp.inf)
 
