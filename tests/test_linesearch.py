@@ -58,6 +58,7 @@ WALLS = [
     Function("hole", lambda t: jnp.where(t > 0.1, jnp.nan, (t - 0.09) ** 2)),
     Function("abyss", lambda t: jnp.where(t > 0.1, -jnp.inf, (t - 0.09) ** 2)),
     Function("log", lambda t: -jnp.log(1 - t) - 3 * t),
+    Function("cliff", lambda t: jnp.exp(700 * t) - 1000 * t, (1e-3, 1.0, 1e3)),
 ]
 SEARCHES = {
     "wolfe": rv.StrongWolfe(max_linesearch_steps=40),
@@ -234,6 +235,21 @@ def test_a_direction_that_climbs_gives_way_to_steepest_descent():
     seen = run(transform, lambda x: jnp.sum(x**4), jnp.array([1.0, -2.0]), 40)
     assert seen[0][1].steepest
     assert seen[-1][1].base.value < 1e-5
+
+
+@pytest.mark.parametrize("search", ["wolfe", "zhang", "armijo"])
+@pytest.mark.parametrize(
+    ("loss", "start"),
+    [
+        (WALLS[-1].phi, 0.0),  # a first trial whose slope is 1e307
+        (lambda x: jnp.exp(300 * x) + jnp.exp(-300 * x) - 3 * x, -1.0),  # from a value of 1e130
+    ],
+    ids=["cliff", "canyon"],
+)
+def test_a_slope_many_orders_steeper_than_the_rest_does_not_end_the_search(search, loss, start):
+    optimizer = rv.BFGS(linesearch=SEARCHES[search])
+    result = rv.minimize(loss, start, optimizer, steps=300, stop=rv.GradNorm(1e-4))
+    assert result.status == rv.Status.CONVERGED
 
 
 def test_any_transform_can_give_the_direction():

@@ -189,8 +189,8 @@ def check_traceable(operands: Operands) -> None:
     if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(operands)):
         raise TypeError(
             "minimize and sweep compile and drive their own loop and cannot run inside jit, vmap "
-            "or grad, where one of their arguments is traced. Call them outside, or use the "
-            "optimizer's init and update there."
+            "or grad, where one of their arguments is traced. Call them outside; inside, call "
+            "ravine.solution, or the optimizer's init and update."
         )
 
 

@@ -71,13 +71,13 @@ class LineSearch(Transform):
     returns the move to the next. While the search goes on, the parameters are a trial,
     and ``eval_params`` is the point that was last accepted. A direction that does not
     descend gives way to that of steepest descent, and so does one along which the search
-    fails. If it fails along that one too, or if ten points in a row lower neither the
-    value nor the gradient, the parameters return to the last accepted point, stay there, and
-    ``stalled`` is true in the state.
+    fails, or one after five points in a row that lowered neither the value nor the gradient.
+    If it fails along that one too, or if there are ten such points, the parameters return to
+    the last accepted point, stay there, and ``stalled`` is true in the state.
 
     Args:
         inner: the transform that makes the directions. It is updated at accepted points only,
-            and begins anew after a failure.
+            and begins anew where its direction gives way.
         linesearch: ``StrongWolfe()``, ``HagerZhang()`` or ``Backtracking()``.
         first: the first step along a direction: ``"one"`` for directions of a natural length,
             such as Newton's; ``"slope"`` for one that promises as much as the last one did.
@@ -156,7 +156,7 @@ class LineSearch(Transform):
         failed = ~found & (~begun | state.returning | still | (verdict.code == FAIL)) & ~enter
         failed = settled(failed)
         stalled = state.stalled | (failed & (state.steepest | ~begun))
-        restart, fresh = failed & ~stalled, accept | (failed & ~stalled)
+        fresh = accept | (failed & ~stalled)
         # Nor is there progress where neither the value nor the gradient has become smaller.
         gg = dot(g, g)
         level = jnp.abs(f - base.value) <= noise(None, base)
@@ -166,6 +166,9 @@ class LineSearch(Transform):
         idle = jnp.where(level & (gg >= state.lowest), state.idle + 1, 0)
         idle = jnp.where(accept, idle, state.idle)
         stalled |= idle >= PATIENCE
+        # What the transform learnt elsewhere may be why it brings nothing here.
+        stale = accept & (idle == PATIENCE // 2) & (state.idle < PATIENCE // 2)
+        restart = settled((failed | stale) & ~stalled)
         point, grad = jnp.where(accept, x, state.point), jnp.where(accept, g, state.grad)
 
         u, inner_state = self._inner(updates, state, params, accept, restart, extra)

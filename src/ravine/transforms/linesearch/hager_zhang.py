@@ -98,12 +98,12 @@ class HagerZhang(Search):
         left = (state.phase == FIRST) & ~up
         old, new = pick(left, state.a, state.b), pick(left, a, b)
         second = secant(old, new)
-        inside = (a.t < second) & (second < b.t) & (state.phase == FIRST) & ~bracketed
+        inside = within(second, a, b) & (state.phase == FIRST) & ~bracketed
         narrow = b.t - a.t <= at(self.gamma, t) * state.width
         phase = jnp.where(inside, SECOND, jnp.where(start | narrow, FIRST, MIDDLE))
         first = secant(a, b)
         middle = (a.t + b.t) / 2
-        first = jnp.where((a.t < first) & (first < b.t), first, middle)
+        first = jnp.where(within(first, a, b), first, middle)
         next = jnp.where(phase == FIRST, first, jnp.where(phase == SECOND, second, middle))
         far = jnp.isinf(b.t)
         split = a.t + at(self.theta, t) * (jnp.where(far, a.t, b.t) - a.t)
@@ -117,6 +117,15 @@ class HagerZhang(Search):
         phase = jnp.where(rising, phase, FIRST).astype(jnp.int32)
         state = HagerZhangState(a, b, rising, width, phase, steps)
         return state, verdict(accept, spent, best, next)
+
+
+def within(t: jax.Array, a: Sample, b: Sample) -> jax.Array:
+    """Whether a step is in a bracket, and not at an end as far as the bracket can tell.
+
+    Beside a wall, whose slope is huge, a secant leads no way at all.
+    """
+    edge = jnp.finfo(t.dtype).eps ** 0.5 * (b.t - a.t)
+    return (t - a.t > edge) & (b.t - t > edge)
 
 
 def secant(a: Sample, b: Sample) -> jax.Array:
