@@ -121,12 +121,13 @@ def test_conjugate_gradients_in_a_ball(rng):
 
 def transcribed(f: Any, grad: Any, hess: Any, x: Any, steps: int) -> Any:
     """The points that a trust-region method with Steihaug's steps tries, as in the books."""
-    radius, out, base = np.linalg.norm(x), [x], x
+    radius, out, base, accepted = np.linalg.norm(x), [x], x, True
     for _ in range(steps):
         g, h = grad(base), hess(base)
-        p, r, d, free = np.zeros_like(x), g.copy(), -g, True
+        if accepted:
+            p, r, d, free = np.zeros_like(x), g.copy(), -g, True
         tol = min(0.5, np.sqrt(np.linalg.norm(g))) * np.linalg.norm(g)
-        for _ in range(50):
+        for _ in range(50 if accepted else 0):
             a = r @ r / (d @ h @ d)
             if d @ h @ d <= 0 or np.linalg.norm(p + a * d) >= radius:
                 b, c = 2 * p @ d, p @ p - radius**2
@@ -141,14 +142,17 @@ def transcribed(f: Any, grad: Any, hess: Any, x: Any, steps: int) -> Any:
         out.append(trial)
         fall, slope = f(base) - f(trial), g @ p
         rho = fall / -(slope + p @ h @ p / 2)
+        share = 0.5 if fall >= 0 else max(0.1, min(0.5, slope / (2 * (slope + fall))))
         if rho <= 0.25:
-            share = 0.5 if fall >= 0 else max(0.1, min(0.5, slope / (2 * (slope + fall))))
             radius = share * min(radius, 10 * length)
         elif rho >= 0.75:
             radius = max(radius, 2 * length)
         assert free or length > 0
-        if rho >= 1e-4:
+        accepted = rho >= 1e-4
+        if accepted:
             base = trial
+        else:
+            p, radius = share * p, share * length
     return np.array(out)
 
 

@@ -46,11 +46,12 @@ class TrustRegion(Transform):
     Each call of ``update`` is told the value and the gradient at one point, the trial
     :math:`x_k + p_k`, judges it, and returns the move to the next. ``eval_params`` is the
     point that was last accepted. After a bad trial (:math:`\rho \le 1/4`) the radius becomes a
-    tenth to a half of the step, after a good one (:math:`\rho \ge 3/4`) twice the step. If the
-    step becomes too short to change a digit, or five trials in a row lower neither the value nor
-    what the model promises, where rounding hides the value, the parameters return to the last
-    accepted point, stay there, and ``stalled`` is true in the state. It must be the
-    last part of a chain.
+    tenth to a half of the step, after a good one (:math:`\rho \ge 3/4`) twice the step. A model
+    that is known by its products with vectors is asked only where the loss has just been: after
+    a refused trial the next is a shorter step the same way. If the step becomes too short to
+    change a digit, or five trials in a row lower neither the value nor what the model promises,
+    where rounding hides the value, the parameters return to the last accepted point, stay there,
+    and ``stalled`` is true in the state. It must be the last part of a chain.
 
     Args:
         model: ``HessianModel()``, ``ResidualModel()`` or ``ResidualProductModel()``.
@@ -63,7 +64,8 @@ class TrustRegion(Transform):
 
     Reference: Moré, The Levenberg-Marquardt algorithm: implementation and theory, 1978,
     https://doi.org/10.1007/BFb0067700; Conn, Gould and Toint, Trust-region methods, 2000,
-    https://doi.org/10.1137/1.9780898719857.
+    https://doi.org/10.1137/1.9780898719857; Nocedal and Yuan, Combining trust region and line
+    search techniques, 1998, https://doi.org/10.1007/978-1-4613-3335-7_7.
     """
 
     model: Model
@@ -122,16 +124,23 @@ class TrustRegion(Transform):
         first = at(self.radius, x) * jnp.where(length > 0, length, 1)
         # The minimum of the parabola through both values and the slope
         share = jnp.where(fall >= 0, 0.5, last.slope / (2 * (last.slope + fall)))
-        shorter = jnp.clip(share, 0.1, 0.5) * jnp.minimum(state.radius, 10 * last.length)
+        # How long a step may be is a decision, and has no derivative.
+        share = jax.lax.stop_gradient(jnp.clip(share, 0.1, 0.5))
+        shorter = share * jnp.minimum(state.radius, 10 * last.length)
         longer = jnp.maximum(state.radius, 2 * last.length)
         radius = jnp.where(rho >= 0.75, longer, state.radius)
         radius = jnp.where(rho <= 0.25, shorter, radius)
-        # How long a step may be is a decision, and has no derivative.
         radius = jax.lax.stop_gradient(jnp.where(begun, radius, first))
 
         point, grad = jnp.where(accept, x, state.point), jnp.where(accept, g, state.grad)
         value = jnp.where(accept, f, state.value)
-        trial = self.model.propose(model, point, grad, radius, params, extra)
+        if self.model.keeps:
+            trial = self.model.propose(model, x, grad, radius, params, extra)
+        else:
+            # At x, so that what the loss has just worked out there is not worked out again.
+            trial = self.model.propose(model, x, jnp.where(accept, g, 0), radius, params, extra)
+            trial = tree.where(accept, trial, last.shortened(share))
+            radius = jnp.where(accept, radius, jax.lax.stop_gradient(trial.length))
         trial = tree.where(jnp.all(jnp.isfinite(trial.step)), trial, _nowhere(trial))
         # Where rounding hides the fall, what the model still promises must become less.
         level = begun & (jnp.abs(fall) <= slack)

@@ -113,8 +113,9 @@ def steihaug(product: Product, g: jax.Array, radius: jax.Array, max_steps: int) 
 
 
 class Products(Model):
-    """A model that keeps nothing: its products are worked out where it is asked."""
+    """A model that keeps nothing: its products are worked out where the loss has just been."""
 
+    keeps = False
     max_cg_steps: int
 
     def product(self, x: jax.Array, like: Params, extra: dict[str, Any]) -> Product:
