@@ -2,8 +2,9 @@
 
 Five families: Rosenbrock's valley in ten dimensions, Himmelblau, Ackley in four dimensions,
 logistic regressions of different regularisation, and fits of NIST's Misra1a, a least-squares
-problem, from scattered starts. Ours is the better of BFGS and L-BFGS in refilled lanes, or
-Levenberg-Marquardt for the fits. The peers are the minimisers of Optax, JAXopt and Optimistix,
+problem, from scattered starts. Ours is the best of BFGS (searching lines with Wolfe's conditions,
+or with Armijo's alone), L-BFGS and Newton-CG in refilled lanes, or Levenberg-Marquardt for the
+fits, with one worker and with all. The peers are the minimisers of Optax, JAXopt and Optimistix,
 each in the way that suits it best (under vmap, and one after the other in lax.map; the slower is
 left out after one try), and a loop over SciPy's on the first family, timed on a part.
 
@@ -28,7 +29,12 @@ from tables import save, show
 import ravine as rv
 
 TOLERANCE, MOST = 1e-6, 1000
-OURS = {"BFGS": rv.BFGS(), "L-BFGS": rv.LBFGS()}
+OURS = {
+    "BFGS": rv.BFGS(),
+    "BFGS, Armijo": rv.BFGS(linesearch=rv.Backtracking()),
+    "L-BFGS": rv.LBFGS(),
+    "Newton-CG": rv.NewtonCG(),
+}
 SQUARES = {"Levenberg-Marquardt": rv.LevenbergMarquardt()}
 
 
@@ -117,8 +123,8 @@ def solved(family: Family, found: Any) -> str:
 
 
 def quickest(ways: Mapping[Any, Callable[[], Any]]) -> Any:
-    """The name of the way that takes least time, each tried once after it is compiled."""
-    seconds = {name: statistics.median(times) for name, times in rounds(ways, 1).items()}
+    """The name of the way that takes least time, each tried three times after it is compiled."""
+    seconds = {name: statistics.median(times) for name, times in rounds(ways, 3).items()}
     return min(seconds, key=lambda name: seconds[name])
 
 
@@ -132,16 +138,19 @@ def mapped(solve: Any, way: str) -> Callable[..., Any]:
 def compare(name: str, family: Family, widths: list[int], repeats: int) -> list[dict[str, Any]]:
     """A row a contender: its time in the same rounds as ours, and how many it solved."""
     ways = [(method, lanes) for method in family.ours for lanes in widths]
-    run = partial(sweep, family)
-    method, lanes = quickest(
-        {(m, w): lambda m=m, w=w: run(family.ours[m], w).values for m, w in ways}
-    )
-    one, together = (f"ours, {method}, {workers}" for workers in ("one worker", "all workers"))
-    contenders: dict[str, Callable[[], Any]] = {
-        one: lambda: run(family.ours[method], lanes, workers=1).values,
-        together: lambda: run(family.ours[method], lanes).values,
-    }
-    ended = dict.fromkeys((one, together), run(family.ours[method], lanes).params)
+    contenders: dict[str, Callable[[], Any]] = {}
+    ended = {}
+    for workers, most in (("one worker", 1), ("all workers", None)):
+        runs = {
+            (method, lanes): partial(
+                sweep, family, family.ours[method], lanes, **({"workers": most} if most else {})
+            )
+            for method, lanes in ways
+        }
+        method, lanes = quickest({way: lambda run=run: run().values for way, run in runs.items()})
+        label, run = f"ours, {method}, {lanes} lanes, {workers}", runs[method, lanes]
+        contenders[label], ended[label] = lambda run=run: run().values, run().params
+    one = next(iter(contenders))
     inputs = family.inputs()
     few = tuple(x[: max(1, len(x) // 16)] for x in inputs)
     for peer, solve in family.peers().items():
@@ -190,7 +199,8 @@ def alone(family: Family, number: int = 8) -> str:
 def main() -> None:
     parser = arguments(__doc__, repeats=5)
     parser.add_argument("--only", nargs="+", metavar="FAMILY", help="some of the families")
-    parser.add_argument("--lanes", type=int, nargs="+", default=[64, 128, 256], help="to try")
+    parser.add_argument("--lanes", type=int, nargs="+", default=[64, 128, 192, 256],
+                        help="to try")  # fmt: skip
     options = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
     small = 64 if options.quick else 1
