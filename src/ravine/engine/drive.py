@@ -52,8 +52,7 @@ class Drive:
             wait = max(SAVE_PERIOD, 19 * self._save_cost)
             if perf_counter() - self._save_at > wait:
                 self._save()
-        self._carry = jax.device_get(self._carry)
-        self._group.ledger.close(self._carry, self._worker, self._executed)
+        self._group.ledger.close(self._carry, self._busy, self._worker, self._executed)
         self._save()
 
     def _take(self) -> bool:

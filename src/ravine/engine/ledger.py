@@ -62,13 +62,17 @@ class Ledger:
             self._kept.append(Kept(*jax.tree.map(lambda x: x[held], kept)))
             self.executed += executed * self.program.lanes
 
-    def close(self, carry: Carry, worker: int, executed: int) -> None:
-        """Write down what a worker leaves: trials it did not finish, and what it kept."""
-        running = carry.motion.status == RUNNING
-        left = Rows.of(self.program, carry.trial, carry.motion, carry.segments - 1)
+    def close(self, carry: Carry, busy: bool, worker: int, executed: int) -> None:
+        """Write down what a worker leaves: what it kept, and what its lanes are busy with."""
+        kept = jax.device_get(carry.kept)
+        if busy:
+            carry = jax.device_get(carry)
+            running = carry.motion.status == RUNNING
+            left = Rows.of(self.program, carry.trial, carry.motion, carry.segments - 1)
         with self._lock:
-            self._put(jax.tree.map(lambda x: x[running], left), worker)
-            self._kept.append(carry.kept)
+            if busy:
+                self._put(jax.tree.map(lambda x: x[running], left), worker)
+            self._kept.append(kept)
             self.executed += executed * self.program.lanes
 
     @property
