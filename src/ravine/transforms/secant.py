@@ -33,6 +33,7 @@ class Last(NamedTuple):
 
     def to(self, x: jax.Array, g: jax.Array, accepted: Any) -> tuple[Secant, "Last"]:
         """The pair from the last point to this one, and this one in its place."""
+        # The gradient at a refused trial may be no number.
         s, y = x - self.params, jnp.where(accepted, g - self.updates, 0)
         sy, yy, ss = dot(s, y), dot(y, y), dot(s, s)
         curved = self.begun & accepted & (sy > jnp.finfo(x.dtype).eps * jnp.sqrt(ss * yy))
