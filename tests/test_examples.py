@@ -49,7 +49,7 @@ def test_an_equinox_model_has_a_scale_at_which_it_learns_the_details():
 def test_both_routes_to_the_errors_of_a_fit_agree():
     module = example("fit_physics")
     out = module.main(quick=True)
-    assert 0.05 < out["found"] < 0.5  # one start would not do
+    assert 0.3 < out["found"] < 1  # one start would not do
     assert (out["refits"].steps < 100).all()
     # 200 data sets estimate a spread to 5 %: four of its standard errors.
     np.testing.assert_allclose(out["spread"], out["linear"], rtol=0.2)
