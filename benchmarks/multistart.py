@@ -143,9 +143,7 @@ def compare(name: str, family: Family, widths: list[int], repeats: int) -> list[
     ended = {}
     for workers, most in (("one worker", 1), ("all workers", None)):
         runs = {
-            (method, lanes): partial(
-                sweep, family, family.ours[method], lanes, **({"workers": most} if most else {})
-            )
+            (method, lanes): partial(sweep, family, family.ours[method], lanes, workers=most)
             for method, lanes in ways
         }
         method, lanes = quickest({way: lambda run=run: run().values for way, run in runs.items()})
