@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from ravine.core import tree
 from ravine.core.errors import check_params, check_value
-from ravine.core.flat import ravel, unravel, vector_dtype
-from ravine.core.numerics import at, safe_increment, settled
+from ravine.core.flat import dot, ravel, unravel, vector_dtype
+from ravine.core.numerics import at, over, safe_increment, settled
 from ravine.core.rule import rule
 from ravine.core.types import Params, Positive, Standing, Transform, Updates
 from ravine.transforms.trust.model import Model, Proposal
@@ -109,11 +109,13 @@ class TrustRegion(Transform):
             return updates, state
         f = check_value("TrustRegion", extra).astype(dtype)
         begun, last = state.count > 0, state.trial
-        # rho, in which rounding does not count
+        # rho; where rounding may hide the fall of the value, the slopes at both ends tell it
         finite = jnp.isfinite(f) & jnp.all(jnp.isfinite(g))
         fall = jnp.where(finite, state.value - f, -jnp.inf)
-        slack = 10 * jnp.finfo(dtype).eps * jnp.abs(state.value)
-        rho = (fall + slack) / (last.predicted + slack)
+        rounding = jnp.sqrt(jnp.finfo(dtype).eps) * jnp.abs(state.value)
+        hidden = begun & (jnp.maximum(jnp.abs(fall), last.predicted) <= rounding)
+        fall = jnp.where(hidden, -dot(state.grad + g, last.step) / 2, fall)
+        rho = over(fall, last.predicted)
         accept = finite & (~begun | (rho >= 1e-4)) & ~state.stalled
         model, sound = self.model.look(state.model, x, accept, params, extra)
         accept = settled(accept & sound)
@@ -143,9 +145,8 @@ class TrustRegion(Transform):
             radius = jnp.where(accept, radius, jax.lax.stop_gradient(trial.length))
         trial = tree.where(jnp.all(jnp.isfinite(trial.step)), trial, _nowhere(trial))
         # Where rounding hides the fall, what the model still promises must become less.
-        level = begun & (jnp.abs(fall) <= slack)
-        better = accept & (~level | (trial.predicted < 0.9 * state.lowest))
-        idle = jnp.where(better, 0, state.idle + level.astype(jnp.int32))
+        better = accept & (~hidden | (trial.predicted < 0.9 * state.lowest))
+        idle = jnp.where(better, 0, state.idle + hidden.astype(jnp.int32))
         lowest = jnp.where(better, trial.predicted, state.lowest)
         still = ~jnp.any(point + trial.step != point)
         stalled = state.stalled | still | (idle >= PATIENCE) | ~(begun | accept)
