@@ -21,7 +21,6 @@ from ravine.transforms.linesearch.search import (
     Search,
     check_search,
     finite_sample,
-    noise,
     pick,
 )
 from ravine.transforms.linesearch.wolfe import StrongWolfe
@@ -51,7 +50,8 @@ class LineSearchState(NamedTuple):
     search: Any
     returning: jax.Array  # whether the trial is one seen before, the best; bool
     steepest: jax.Array  # whether the direction is that of steepest descent; bool
-    lowest: jax.Array  # the least squared norm of the gradient since the value last changed
+    least: jax.Array  # the lowest value so far
+    lowest: jax.Array  # the lowest squared norm of the gradient since then
     idle: jax.Array  # accepted points in a row that brought nothing, int32
     stalled: jax.Array  # whether there is nothing more to be had; bool
     inner_state: State
@@ -123,6 +123,7 @@ class LineSearch(Transform):
                 search=self.linesearch.init(zero.dtype),
                 returning=jnp.zeros((), bool),
                 steepest=jnp.zeros((), bool),
+                least=zero,
                 lowest=zero,
                 idle=jnp.zeros((), jnp.int32),
                 stalled=jnp.zeros((), bool),
@@ -144,7 +145,7 @@ class LineSearch(Transform):
         f = check_value("LineSearch", extra).astype(dtype)
         line = self._line(params, dtype)
         velocity = line.velocity(state.point + t * state.direction, state.direction)
-        trial = finite_sample(t, f, dot(g, velocity))
+        trial = finite_sample(t, f, dot(g, velocity)).told(base)
         search, verdict = self.linesearch.advance(state.search, base, trial)
 
         # The first point is taken as it is; one to which the search returned, if it is better.
@@ -159,11 +160,11 @@ class LineSearch(Transform):
         fresh = accept | (failed & ~stalled)
         # Nor is there progress where neither the value nor the gradient has become smaller.
         gg = dot(g, g)
-        level = jnp.abs(f - base.value) <= noise(None, base)
-        lowest = jnp.where(
-            accept, jnp.where(level, jnp.minimum(state.lowest, gg), gg), state.lowest
-        )
-        idle = jnp.where(level & (gg >= state.lowest), state.idle + 1, 0)
+        lower = ~begun | (f < state.least)
+        least = jnp.where(accept & lower, f, state.least)
+        lowest = jnp.where(lower, gg, jnp.minimum(state.lowest, gg))
+        lowest = jnp.where(accept, lowest, state.lowest)
+        idle = jnp.where(lower | (gg < state.lowest), 0, state.idle + 1)
         idle = jnp.where(accept, idle, state.idle)
         stalled |= idle >= PATIENCE
         # What the transform learnt elsewhere may be why it brings nothing here.
@@ -201,6 +202,7 @@ class LineSearch(Transform):
             search=tree.where(fresh, self.linesearch.begin(search, base), search),
             returning=~fresh & (verdict.code == RETURN),
             steepest=jnp.where(fresh, ~descends, state.steepest),
+            least=least,
             lowest=lowest,
             idle=idle,
             stalled=stalled,

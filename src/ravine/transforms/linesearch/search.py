@@ -23,6 +23,13 @@ class Sample(NamedTuple):
     value: jax.Array
     slope: jax.Array
 
+    def told(self, base: "Sample") -> "Sample":
+        """This point, with what the slopes tell of the value where rounding may hide its fall."""
+        rounding = jnp.sqrt(jnp.finfo(self.t.dtype).eps) * jnp.abs(base.value)
+        change = jnp.maximum(jnp.abs(self.value - base.value), jnp.abs(self.t * base.slope))
+        value = base.value + self.t * (base.slope + self.slope) / 2
+        return self._replace(value=jnp.where(change <= rounding, value, self.value))
+
 
 class Verdict(NamedTuple):
     """What to do after a trial, and the step at which to look next, unless this one is taken."""
