@@ -8,7 +8,8 @@ most can do, for a looser one says little of problems as badly scaled as these: 
 at the start; for NIST's, whose starts have gradients of up to 1e15, 1e-12 times the norm of
 |J|'|r| at the certified parameters. They also stop by what tests of their own they have, and
 after 2,000 steps; in double precision. Evaluations are counted in the loss itself, by a callback,
-alike for all: each point at which it is asked for a value, a derivative or both counts once. The
+alike for all: each point at which it is asked for a value, a derivative or both counts once.
+``gradient`` is the median of the norms at which they end, in units of the tolerance. The
 times are those of the loss without the callback. Methods that know the residuals stand in a table
 of their own.
 """
@@ -141,8 +142,8 @@ def squares_peer(name: str) -> Callable[[Case], Callable[[Any], Any]]:
 
 
 GRADIENTS = {
-    "ours, L-BFGS": ours(rv.LBFGS()),
     "ours, BFGS": ours(rv.BFGS()),
+    "ours, L-BFGS": ours(rv.LBFGS()),
     **{name: jax_peer(name) for name in solver_peers.JAX_PEERS},
     "SciPy L-BFGS-B": scipy_peer("L-BFGS-B"),
     "SciPy BFGS": scipy_peer("BFGS"),
@@ -160,6 +161,7 @@ class Run(NamedTuple):
 
     solved: bool
     evaluations: int
+    gradient: float  # its norm at the end, where the tolerance is 1
     seconds: float
 
 
@@ -167,15 +169,17 @@ def run(make: Callable[[Case], Callable[[Any], Any]], case: Case) -> Run:
     try:
         found = jax.block_until_ready(make(case)(case.start))
         jax.effects_barrier()
-        solve, seconds = make(Case(case.problem, counted=False)), []
+        plain = Case(case.problem, counted=False)
+        solve, seconds = make(plain), []
         for _ in range(1 + TIMES):
             began = time.perf_counter()
             jax.block_until_ready(solve(case.start))
             seconds.append(time.perf_counter() - began)
     except (ArithmeticError, ValueError) as error:
         print(f"  {case.problem.name}: {type(error).__name__}: {error}"[:120])
-        return Run(False, 0, np.nan)
-    return Run(case.solved(found), case.evaluations, statistics.median(seconds[1:]))
+        return Run(False, 0, np.nan, np.nan)
+    gradient = float(jnp.linalg.norm(jax.grad(plain.loss)(jnp.asarray(found)))) / case.tolerance
+    return Run(case.solved(found), case.evaluations, gradient, statistics.median(seconds[1:]))
 
 
 def measure(which: str, methods: dict[str, Any], quick: bool) -> dict[str, list[Run]]:
@@ -205,6 +209,7 @@ def rows(runs: dict[str, list[Run]], problems: list[str]) -> list[dict[str, Any]
                 "solved": f"{len(mine) - len(missed)} of {len(mine)}",
                 "evaluations": statistics.median([a.evaluations for a, _ in both] or [0]),
                 "times_ours": statistics.median(ratios or [np.nan]),
+                "gradient": statistics.median([a.gradient for a, _ in both] or [np.nan]),
                 "ms_a_problem": 1e3 * statistics.median(r.seconds for r in mine),
                 "unsolved": " ".join(missed),
             }

@@ -222,6 +222,19 @@ def test_statuses_are_honest():
         np.testing.assert_allclose(fit(rv.LevenbergMarquardt(), root, [start]).params, 1, rtol=1e-8)
 
 
+@pytest.mark.parametrize("solver", ["dense", "cg"])
+def test_rounding_of_the_residuals_hides_no_minimum(solver):
+    """Noise of 1e-10 hides changes of the parameters of 1e-5: the gradient tells more."""
+
+    def noisy(x: Any) -> Any:
+        rest = jax.lax.stop_gradient(1 + 1e-10 * jnp.sum(jnp.sin(1e12 * x)))
+        return jnp.stack([10 * (x[1] - x[0] ** 2), 1 - x[0], 0.1 * x[0] * x[1], rest])
+
+    result = fit(rv.LevenbergMarquardt(solver), rv.LeastSquares(noisy), [-1.2, 1.0],
+                 stop=rv.GradNorm(1e-11))  # fmt: skip
+    assert result.converged
+
+
 def test_many_parameters_without_a_matrix():
     """The state is a few vectors, where a Jacobian would have millions of elements."""
     n = 2000

@@ -85,7 +85,8 @@ def test_bfgs_is_the_update_of_the_book(scaled, rng):
         s, y = x[k] - x[k - 1], g[k] - g[k - 1]
         if s @ y > 0:
             if scaled and not known:
-                h = s @ y / (y @ y) * eye
+                tau = s @ y / (y @ y)
+                h = max(tau, np.sqrt(tau)) * eye
             v = eye - np.outer(y, s) / (s @ y)
             h, known = v.T @ h @ v + np.outer(s, s) / (s @ y), True
             # The secant equation
@@ -226,25 +227,26 @@ def test_a_two_point_step_without_curvature_is_positive():
 
 # Whole runs.
 
-START = {n: np.where(np.arange(n) % 2 == 0, -1.2, 1.0) for n in (2, 10)}
+START = np.array([-1.2, 1.0])
 
 
 def solve(optimizer: Any, loss: Any, x: Any, tol: float = 1e-6, steps: int = 3000) -> Any:
     return rv.minimize(loss, jnp.asarray(x), optimizer, steps=steps, stop=rv.GradNorm(tol))
 
 
-@pytest.mark.parametrize("n", START)
-def test_rosenbrock_takes_no_more_evaluations_than_in_scipy(n):
+@pytest.mark.parametrize("n", [2, 10])
+def test_rosenbrock_takes_no_more_evaluations_than_in_scipy(n, rng):
+    """In sum over starts: from a single one, chance decides between the two minima."""
     f = jax.jit(jax.value_and_grad(rosenbrock_loss))
+    starts = rng.uniform(-2, 2, size=(24, n))
 
     def evaluated(x: Any) -> Any:
         return tuple(map(np.asarray, f(x)))
 
     def theirs(method: str, **options: Any) -> int:
-        found = optimize.minimize(
-            evaluated, START[n], jac=True, method=method, options={"gtol": 1e-6, **options}
-        )
-        return int(found.nfev)
+        options = {"gtol": 1e-6, **options}
+        run = partial(optimize.minimize, evaluated, jac=True, method=method, options=options)
+        return sum(int(run(start).nfev) for start in starts)
 
     most = {
         rv.BFGS(): theirs("BFGS"),
@@ -253,10 +255,35 @@ def test_rosenbrock_takes_no_more_evaluations_than_in_scipy(n):
         rv.NonlinearCG("hestenes-stiefel"): theirs("CG"),
     }
     for optimizer, evaluations in most.items():
-        result = solve(optimizer, rosenbrock_loss, START[n])
-        assert result.converged
-        assert result.value < 1e-10
-        assert result.steps + 1 <= 1.2 * evaluations
+        result = rv.sweep(
+            rosenbrock_loss, rv.Starts(starts), optimizer, steps=3000, stop=rv.GradNorm(1e-6),
+            keep="all", record_every=0, lanes=len(starts),
+        )  # fmt: skip
+        assert all(str(s) == "converged" for s in result.status)
+        assert sum(result.steps + 1) <= 1.1 * evaluations
+
+
+HIDING = [
+    rv.BFGS(),
+    rv.LBFGS(linesearch=rv.HagerZhang()),
+    rv.LBFGS(linesearch=rv.Backtracking()),
+    rv.Newton(),
+    rv.NewtonCG(),
+    rv.NonlinearCG("hestenes-stiefel"),
+]
+
+
+@pytest.mark.parametrize("optimizer", HIDING)
+def test_rounding_of_the_value_hides_no_minimum(optimizer):
+    """Noise of 1e-10 hides changes of the parameters of 1e-5: the gradient tells more."""
+
+    def noisy(x: Any) -> Any:
+        noise = 1e-10 * jnp.sum(jnp.sin(1e12 * x))
+        return 1 + rosenbrock_loss(x) + jax.lax.stop_gradient(noise)
+
+    result = solve(optimizer, noisy, START, tol=1e-10)
+    assert result.converged
+    np.testing.assert_allclose(result.params, 1, rtol=1e-9)
 
 
 def badly_scaled(x: Any) -> Any:
@@ -318,7 +345,7 @@ def test_memory_is_structure_and_tolerances_are_lanes():
     assert jax.tree.structure(rv.LBFGS()) != jax.tree.structure(rv.LBFGS(5))
     search = rv.StrongWolfe(curv_rtol=rv.Grid([0.1, 0.4]))
     results = rv.sweep(
-        rosenbrock_loss, START[2], {"cg": rv.NonlinearCG(linesearch=search), "sgd": rv.SGD(1e-3)},
+        rosenbrock_loss, START, {"cg": rv.NonlinearCG(linesearch=search), "sgd": rv.SGD(1e-3)},
         steps=200, stop=rv.GradNorm(1e-6),
     )  # fmt: skip
     assert [str(s) for s in results.status] == ["converged", "converged", "max_steps"]

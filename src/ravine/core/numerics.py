@@ -113,6 +113,11 @@ def times(h: Any, x: jax.Array) -> jax.Array:
     return by_part(lambda part: multiply(h, part), x)
 
 
+def hidden(value: jax.Array) -> jax.Array:
+    """How large a change of a sum of many terms rounding may hide: half of its digits."""
+    return np.sqrt(jnp.finfo(value.dtype).eps).astype(value.dtype) * jnp.abs(value)
+
+
 def over(x: jax.Array, d: jax.Array) -> jax.Array:
     """``x / d`` for a real ``d``, and 0 where ``d`` is 0: no gradient seen, no step."""
     d = astype(d, real_dtype(x.dtype))

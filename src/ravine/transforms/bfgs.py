@@ -34,8 +34,11 @@ class ScaleByBFGS(Direction):
     matrix takes memory and time in proportion to the square of the number of parameters.
 
     Args:
-        scale_init_precond: begin with :math:`H_0 = (s^\top y / y^\top y) I` of the first pair, and
-            with :math:`\min(1, 1/\|g\|) I` before it; otherwise with the identity.
+        scale_init_precond: begin with :math:`H_0 = \max(\tau, \sqrt\tau) I`, where
+            :math:`\tau = s^\top y / y^\top y` of the first pair, and with
+            :math:`\min(1, 1/\|g\|) I` before it; otherwise with the identity. The root is there
+            because the first step is along the gradient, where the loss bends most: elsewhere,
+            steps of :math:`\tau` would be too short, which takes longer to mend than too long.
 
     Raises:
         ValueError: at update, without the parameters.
@@ -75,7 +78,8 @@ class ScaleByBFGS(Direction):
         start, scale = jnp.eye(x.size, dtype=dtype), jnp.ones((), dtype)
         H = state.inverse
         if self.scale_init_precond:
-            H = jnp.where(state.known | ~curved, H, sy / yy * start)
+            first = jnp.maximum(sy / yy, jnp.sqrt(sy / yy))
+            H = jnp.where(state.known | ~curved, H, first * start)
         # H + ((1 + y'Hy / s'y) s s' - Hy s' - s (Hy)') / s'y
         Hy = matmul(H, y)
         w = (1 + dot(y, Hy) / sy) / 2 * s - Hy

@@ -9,7 +9,7 @@ from ravine.core import tree
 from ravine.core.choice import one_of
 from ravine.core.errors import check_params, check_value
 from ravine.core.flat import dot, ravel, unravel, vector_dtype
-from ravine.core.numerics import over, safe_increment, settled
+from ravine.core.numerics import hidden, over, safe_increment, settled
 from ravine.core.rule import rule
 from ravine.core.types import STATIC, Params, Standing, State, Transform, Updates
 from ravine.transforms.linesearch.box import Box, Line
@@ -73,7 +73,9 @@ class LineSearch(Transform):
     descend gives way to that of steepest descent, and so does one along which the search
     fails, or one after five points in a row that lowered neither the value nor the gradient.
     If it fails along that one too, or if there are ten such points, the parameters return to
-    the last accepted point, stay there, and ``stalled`` is true in the state.
+    the last accepted point, stay there, and ``stalled`` is true in the state. Where the value
+    changes only in the second half of its digits, which rounding may hide, the slopes at both
+    ends tell the change: :math:`t\,(\phi'(0) + \phi'(t)) / 2`.
 
     Args:
         inner: the transform that makes the directions. It is updated at accepted points only,
@@ -158,14 +160,15 @@ class LineSearch(Transform):
         failed = settled(failed)
         stalled = state.stalled | (failed & (state.steepest | ~begun))
         fresh = accept | (failed & ~stalled)
-        # Nor is there progress where neither the value nor the gradient has become smaller.
+        # Nor is there progress where the value hardly changes, and neither it nor the gradient
+        # is the lowest yet.
         gg = dot(g, g)
         lower = ~begun | (f < state.least)
         least = jnp.where(accept & lower, f, state.least)
         lowest = jnp.where(lower, gg, jnp.minimum(state.lowest, gg))
         lowest = jnp.where(accept, lowest, state.lowest)
-        idle = jnp.where(lower | (gg < state.lowest), 0, state.idle + 1)
-        idle = jnp.where(accept, idle, state.idle)
+        level = ~lower & (gg >= state.lowest) & (jnp.abs(f - base.value) <= hidden(base.value))
+        idle = jnp.where(accept, jnp.where(level, state.idle + 1, 0), state.idle)
         stalled |= idle >= PATIENCE
         # What the transform learnt elsewhere may be why it brings nothing here.
         stale = accept & (idle == PATIENCE // 2) & (state.idle < PATIENCE // 2)

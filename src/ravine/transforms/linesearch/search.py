@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ravine.core.numerics import at, concrete, safe_sqrt
+from ravine.core.numerics import at, concrete, hidden, safe_sqrt
 
 GO_ON, ACCEPT, RETURN, FAIL = 0, 1, 2, 3
 """What a search says of a trial: look at the next point; take this one; take one that it saw
@@ -24,11 +24,10 @@ class Sample(NamedTuple):
     slope: jax.Array
 
     def told(self, base: "Sample") -> "Sample":
-        """This point, with what the slopes tell of the value where rounding may hide its fall."""
-        rounding = jnp.sqrt(jnp.finfo(self.t.dtype).eps) * jnp.abs(base.value)
+        """This point, with what the slopes tell of its value where rounding may hide the change."""
         change = jnp.maximum(jnp.abs(self.value - base.value), jnp.abs(self.t * base.slope))
         value = base.value + self.t * (base.slope + self.slope) / 2
-        return self._replace(value=jnp.where(change <= rounding, value, self.value))
+        return self._replace(value=jnp.where(change <= hidden(base.value), value, self.value))
 
 
 class Verdict(NamedTuple):

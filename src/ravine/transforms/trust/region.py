@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from ravine.core import tree
 from ravine.core.errors import check_params, check_value
 from ravine.core.flat import dot, ravel, unravel, vector_dtype
-from ravine.core.numerics import at, over, safe_increment, settled
+from ravine.core.numerics import at, hidden, over, safe_increment, settled
 from ravine.core.rule import rule
 from ravine.core.types import Params, Positive, Standing, Transform, Updates
 from ravine.transforms.trust.model import Model, Proposal
@@ -27,7 +27,8 @@ class TrustRegionState(NamedTuple):
     value: jax.Array
     trial: Proposal
     radius: jax.Array
-    lowest: jax.Array  # the least that the model promised since the value last changed
+    least: jax.Array  # the lowest value so far
+    lowest: jax.Array  # the least that the model has promised since then
     idle: jax.Array  # trials in a row that brought nothing, int32
     stalled: jax.Array  # whether there is nothing more to be had; bool
     model: Any
@@ -48,10 +49,12 @@ class TrustRegion(Transform):
     point that was last accepted. After a bad trial (:math:`\rho \le 1/4`) the radius becomes a
     tenth to a half of the step, after a good one (:math:`\rho \ge 3/4`) twice the step. A model
     that is known by its products with vectors is asked only where the loss has just been: after
-    a refused trial the next is a shorter step the same way. If the step becomes too short to
-    change a digit, or five trials in a row lower neither the value nor what the model promises,
-    where rounding hides the value, the parameters return to the last accepted point, stay there,
-    and ``stalled`` is true in the state. It must be the last part of a chain.
+    a refused trial the next is a shorter step the same way. Where the value changes only in the
+    second half of its digits, which rounding may hide, the slopes at both ends tell its fall:
+    :math:`-p_k^\top (g_k + g_{k+1}) / 2`. If the step becomes too short to change a digit, or
+    five such trials in a row lower neither the value nor what the model promises, the parameters
+    return to the last accepted point, stay there, and ``stalled`` is true in the state. It must
+    be the last part of a chain.
 
     Args:
         model: ``HessianModel()``, ``ResidualModel()`` or ``ResidualProductModel()``.
@@ -88,6 +91,7 @@ class TrustRegion(Transform):
                 value=zero,
                 trial=Proposal(jnp.zeros_like(x), zero, zero, zero, jnp.zeros((), bool)),
                 radius=zero,
+                least=zero,
                 lowest=zero,
                 idle=jnp.zeros((), jnp.int32),
                 stalled=jnp.zeros((), bool),
@@ -109,12 +113,12 @@ class TrustRegion(Transform):
             return updates, state
         f = check_value("TrustRegion", extra).astype(dtype)
         begun, last = state.count > 0, state.trial
-        # rho; where rounding may hide the fall of the value, the slopes at both ends tell it
+        # rho
         finite = jnp.isfinite(f) & jnp.all(jnp.isfinite(g))
         fall = jnp.where(finite, state.value - f, -jnp.inf)
-        rounding = jnp.sqrt(jnp.finfo(dtype).eps) * jnp.abs(state.value)
-        hidden = begun & (jnp.maximum(jnp.abs(fall), last.predicted) <= rounding)
-        fall = jnp.where(hidden, -dot(state.grad + g, last.step) / 2, fall)
+        change = jnp.maximum(jnp.abs(fall), last.predicted)
+        unsure = begun & (change <= hidden(state.value))
+        fall = jnp.where(unsure, -dot(state.grad + g, last.step) / 2, fall)
         rho = over(fall, last.predicted)
         accept = finite & (~begun | (rho >= 1e-4)) & ~state.stalled
         model, sound = self.model.look(state.model, x, accept, params, extra)
@@ -144,10 +148,12 @@ class TrustRegion(Transform):
             trial = tree.where(accept, trial, last.shortened(share))
             radius = jnp.where(accept, radius, jax.lax.stop_gradient(trial.length))
         trial = tree.where(jnp.all(jnp.isfinite(trial.step)), trial, _nowhere(trial))
-        # Where rounding hides the fall, what the model still promises must become less.
-        better = accept & (~hidden | (trial.predicted < 0.9 * state.lowest))
-        idle = jnp.where(better, 0, state.idle + hidden.astype(jnp.int32))
-        lowest = jnp.where(better, trial.predicted, state.lowest)
+        # Nor is there progress where neither the value nor what is promised is the lowest yet.
+        lower = accept & (~unsure | (f < state.least))
+        less = accept & (trial.predicted < 0.9 * state.lowest)
+        least = jnp.where(lower, f, state.least)
+        lowest = jnp.where(lower | less, trial.predicted, state.lowest)
+        idle = jnp.where(lower | less, 0, state.idle + unsure.astype(jnp.int32))
         still = ~jnp.any(point + trial.step != point)
         stalled = state.stalled | still | (idle >= PATIENCE) | ~(begun | accept)
         target = jnp.where(stalled, point, point + trial.step)
@@ -158,6 +164,7 @@ class TrustRegion(Transform):
             value=value,
             trial=trial,
             radius=radius,
+            least=least,
             lowest=lowest,
             idle=idle,
             stalled=stalled,
