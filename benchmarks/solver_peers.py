@@ -16,6 +16,9 @@ import optax
 
 Solve = Callable[..., Any]
 
+SHORTEST = 1e-14
+"""How short the steps of Optimistix's minimisers may become."""
+
 
 def in_optax(loss: Callable[..., Any], tolerance: float, most: int) -> Solve:
     """Optax's L-BFGS with its zoom line search, in the loop of its documentation."""
@@ -61,7 +64,7 @@ def in_optimistix(loss: Callable[..., Any], tolerance: float, most: int, method:
             norm = jnp.linalg.norm(state.f_info.grad)
             return done | (~state.first_step & (norm <= tolerance)), result
 
-    solver = UntilFlat(rtol=1e-14, atol=1e-14)
+    solver = UntilFlat(rtol=SHORTEST, atol=SHORTEST)
 
     def solve(x: Any, *args: Any) -> Any:
         return ox.minimise(
