@@ -13,7 +13,7 @@ from ravine.core.rule import rule
 from ravine.core.types import Params, Positive, Standing, Transform, Updates
 from ravine.transforms.trust.model import Model, Proposal
 
-PATIENCE = 5
+PATIENCE = 4
 """So many trials in a row may bring nothing, where rounding hides what they bring."""
 
 
@@ -52,7 +52,7 @@ class TrustRegion(Transform):
     a refused trial the next is a shorter step the same way. Where the value changes only in the
     second half of its digits, which rounding may hide, the slopes at both ends tell its fall:
     :math:`-p_k^\top (g_k + g_{k+1}) / 2`. If the step becomes too short to change a digit, or
-    five such trials in a row lower neither the value nor what the model promises, the parameters
+    four such trials in a row lower neither the value nor what the model promises, the parameters
     return to the last accepted point, stay there, and ``stalled`` is true in the state. It must
     be the last part of a chain.
 
