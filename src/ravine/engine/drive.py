@@ -11,7 +11,6 @@ import numpy as np
 
 from ravine.engine.batches import Data
 from ravine.engine.group import Group
-from ravine.engine.lanes import empty
 from ravine.engine.readout import Rows
 
 PERIOD = 0.25
@@ -25,21 +24,22 @@ class Drive:
 
     def __init__(self, group: Group, worker: int, device: jax.Device) -> None:
         self._group, self._worker, self._device = group, worker, device
-        self._program, seconds = group.executables[device].get()
+        self._executable = group.executables[device]
+        self._program, seconds = self._executable.get()
         group.compile_seconds += seconds
-        carry = group.adopt() or empty(group.program, group.operands)
+        carry = group.adopt() or group.blank
         self._done, self._clock = int(carry.segments), int(carry.executed)
         self._executed = self._saved = 0
-        self._operands = jax.device_put(group.operands, device)
-        # What lies on the host is faster given as it is than put on the device leaf by leaf.
-        on_host = (np.ndarray, np.generic)
+        self._operands = jax.tree.map(partial(_placed, device), group.operands)
+        # What lies on the host is copied in the first call, the rest here: it will be given away.
         carry = jax.tree.map(
-            lambda x: x if isinstance(x, on_host) else jax.device_put(x, device), carry
+            lambda x: jax.device_put(x, device, may_alias=False) if isinstance(x, jax.Array) else x,
+            carry,
         )
         self._carry = carry._replace(next=np.int32(0), end=np.int32(0))
         self._next = self._end = 0
         self._busy, self._running = True, False
-        self._segments = 1
+        self._segments = self._executable.segments
         self._chunks: Iterator[Any] = iter(())
         self._unsaved: list[Rows] = []
         self._save_at, self._save_cost = perf_counter(), 0.0
@@ -97,6 +97,7 @@ class Drive:
         if self._done - before == self._segments:
             growth = PERIOD / max(perf_counter() - began, 1e-6)
             self._segments = int(np.clip(self._segments * min(growth, 8.0), 1, 2**20))
+            self._executable.segments = self._segments
 
     def _save(self) -> None:
         """Save what has ended, and the lanes, if there is a place for it."""
@@ -110,6 +111,12 @@ class Drive:
             self._unsaved, self._saved = [], self._executed
         self._save_at = perf_counter()
         self._save_cost = self._save_at - began
+
+
+def _placed(device: jax.Device, x: Any) -> Any:
+    """On the device; single numbers are faster given anew in each call than put there."""
+    single = isinstance(x, np.ndarray | np.generic) and x.ndim == 0
+    return x if single else jax.device_put(x, device)
 
 
 def _head(n: int, x: jax.Array) -> np.ndarray:

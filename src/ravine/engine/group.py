@@ -35,7 +35,9 @@ class Group:
     ) -> None:
         self.program, self.operands = program, operands
         self.store, self.stream, self._workers = store, stream, workers
-        self.ledger = Ledger(program, ids, empty(program, operands))
+        self.blank = empty(program, operands)
+        """Idle lanes, for a worker to begin with."""
+        self.ledger = Ledger(program, ids, self.blank)
         self.executables: dict[jax.Device, Executable] = {}
         self.started = False
         self.compile_seconds = 0.0
@@ -73,6 +75,7 @@ class Group:
         """Go on in half as many lanes."""
         lanes = self.program.lanes // 2
         self.program = replace(self.program, lanes=lanes, room=max(lanes, self.program.room // 2))
+        self.blank = empty(self.program, self.operands)
         self.executables, self.left, self.started = {}, [], False
         self.ledger.program = self.program
         self._queue_up()

@@ -132,6 +132,8 @@ def name_of(path: str) -> str:
 
 def numbers_of(plan: Plan) -> tuple[np.ndarray, ...]:
     """The swept numbers of every trial of the group: one array of shape (N,) a space."""
+    if not plan.names:
+        return ()
     ids = jnp.arange(plan.trials, dtype=jnp.int32)
     return tuple(np.asarray(x) for x in numbers(plan.program, plan.operands, ids))
 
