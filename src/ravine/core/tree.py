@@ -25,6 +25,9 @@ from ravine.core.numerics import (
     widen,
 )
 
+SHORT = 16
+"""Sums of fewer numbers gain nothing from being taken as products."""
+
 
 def add(x: Any, y: Any) -> Any:
     """``x + y``, in the dtypes of ``x``."""
@@ -150,7 +153,9 @@ def norm(x: Any) -> jax.Array:
 
 
 def _sum(a: jax.Array) -> jax.Array:
-    """The sum as a product with ones: many short sums side by side are faster so on a CPU."""
+    """The sum as a product with ones: many sums side by side are faster so on a CPU."""
+    if a.size < SHORT:
+        return jnp.sum(a)
     a = a.ravel()
     return jnp.dot(a, jnp.ones_like(a), precision=jax.lax.Precision.HIGHEST)
 

@@ -12,9 +12,9 @@ from ravine.core import tree
 from ravine.core.apply import apply_updates
 from ravine.core.errors import check_carried
 from ravine.core.types import Standing
+from ravine.engine.products import for_lanes
 from ravine.engine.status import Status
 from ravine.engine.stop import Seen
-from ravine.engine.sums import sums_as_products
 from ravine.engine.trial import (
     Operands,
     Program,
@@ -128,13 +128,14 @@ def step(
         out = program.loss(params, *inputs)
         return out if program.has_aux else (out, ())
 
+    @for_lanes
     def value_fn(params: Any) -> Any:
         return evaluate(params)[0]
 
     # The barriers keep the compiler from evaluating per element what holds for a whole lane,
     # where it heeds them: on CPU it takes them away before it fuses.
     (loss, aux), grads = jax.lax.optimization_barrier(
-        sums_as_products(jax.value_and_grad(evaluate, has_aux=True))(moving.params)
+        for_lanes(jax.value_and_grad(evaluate, has_aux=True))(moving.params)
     )
     # For complex parameters JAX gives the conjugate of the direction of steepest ascent.
     grads = jax.tree.map(jnp.conj, grads)
@@ -192,7 +193,7 @@ def residuals(program: Program, inputs: tuple[Any, ...]) -> dict[str, Any]:
     loss = program.loss
     if not isinstance(loss, LeastSquares):
         return {}
-    return {"residual_fn": lambda params: loss.residuals(params, *inputs)}
+    return {"residual_fn": for_lanes(lambda params: loss.residuals(params, *inputs))}
 
 
 def loss_inputs(program: Program, batch: Any, args: Any, key: jax.Array) -> tuple[Any, ...]:
