@@ -13,7 +13,7 @@ from ravine.core.numerics import at, safe_sqrt
 from ravine.core.rule import rule
 from ravine.core.types import STATIC, Params, Positive, Updates
 from ravine.transforms.linesearch.along import Direction
-from ravine.transforms.secant import Last, shrink
+from ravine.transforms.secant import Last, latest, shrink
 
 STEPS = ("long", "short", "alternate")
 
@@ -21,7 +21,7 @@ STEPS = ("long", "short", "alternate")
 class ScaleByBarzilaiBorweinState(NamedTuple):
     """The last point, the steps so far (int32), and the step size, 0 before there is one."""
 
-    last: Last
+    last: Last | None
     count: jax.Array  # type: ignore[assignment]
     step_size: jax.Array
 
@@ -75,12 +75,13 @@ class ScaleByBarzilaiBorwein(Direction):
         *,
         accepted: Any = True,
         restart: Any = False,
+        last: Last | None = None,
         **extra: Any,
     ) -> tuple[Updates, ScaleByBarzilaiBorweinState]:
         check_params("ScaleByBarzilaiBorwein", params, updates)
         dtype = state.step_size.dtype
         x, g = ravel(params, dtype), ravel(updates, dtype)
-        pair, last = state.last.to(x, g, accepted)
+        pair = latest(state.last, last).pair(x, g, accepted)
         long, short = pair.ss / pair.sy, pair.sy / pair.yy
         if self.method == "alternate":
             alpha = jnp.where(state.count % 2 == 0, long, short)
@@ -91,8 +92,9 @@ class ScaleByBarzilaiBorwein(Direction):
         mean = safe_sqrt(pair.ss / jnp.where(yy > 0, yy, 1))
         mean = jnp.where((yy > 0) & (mean > 0), mean, state.step_size)
         alpha = jnp.where(pair.curved, alpha, mean)
-        alpha = jnp.where(state.last.begun, alpha, shrink(g))
+        alpha = jnp.where(pair.begun, alpha, shrink(g))
         alpha = jnp.clip(alpha, at(self.min_step_size, alpha), at(self.max_step_size, alpha))
         alpha = jnp.where(accepted, alpha, state.step_size)
         count = state.count + jnp.asarray(accepted).astype(jnp.int32)
+        last = state.last and state.last.moved(x, g, accepted)
         return tree.scale(alpha, updates), ScaleByBarzilaiBorweinState(last, count, alpha)

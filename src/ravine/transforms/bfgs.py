@@ -10,13 +10,13 @@ from ravine.core.flat import dot, matmul, ravel, unravel
 from ravine.core.rule import rule
 from ravine.core.types import Params, Static, Updates
 from ravine.transforms.linesearch.along import Direction
-from ravine.transforms.secant import Last, shrink
+from ravine.transforms.secant import Last, latest, shrink
 
 
 class ScaleByBFGSState(NamedTuple):
     """The last point, and the inverse Hessian that the steps tell of; P parameters."""
 
-    last: Last
+    last: Last | None
     known: jax.Array  # whether any step has told of it; bool
     inverse: jax.Array  # (P, P)
 
@@ -69,16 +69,18 @@ class ScaleByBFGS(Direction):
         *,
         accepted: Any = True,
         restart: Any = False,
+        last: Last | None = None,
         **extra: Any,
     ) -> tuple[Updates, ScaleByBFGSState]:
         check_params("ScaleByBFGS", params, updates)
         dtype = state.inverse.dtype
         x, g = ravel(params, dtype), ravel(updates, dtype)
-        (s, y, sy, yy, _, curved), last = state.last.to(x, g, accepted)
+        pair = latest(state.last, last).pair(x, g, accepted)
+        s, y, sy, curved = pair.s, pair.y, pair.sy, pair.curved
         start, scale = jnp.eye(x.size, dtype=dtype), jnp.ones((), dtype)
         H = state.inverse
         if self.scale_init_precond:
-            first = jnp.maximum(sy / yy, jnp.sqrt(sy / yy))
+            first = jnp.maximum(sy / pair.yy, jnp.sqrt(sy / pair.yy))
             H = jnp.where(state.known | ~curved, H, first * start)
         # H + ((1 + y'Hy / s'y) s s' - Hy s' - s (Hy)') / s'y
         Hy = matmul(H, y)
@@ -88,4 +90,5 @@ class ScaleByBFGS(Direction):
         H = jnp.where(restart, start, H)
         if self.scale_init_precond:
             scale = jnp.where(known, 1, shrink(g))
+        last = state.last and state.last.moved(x, g, accepted)
         return unravel(scale * matmul(H, g), updates), ScaleByBFGSState(last, known, H)

@@ -11,7 +11,7 @@ from ravine.core.rule import rule
 from ravine.core.types import Params, Static, Updates
 from ravine.transforms.linesearch.along import Direction
 from ravine.transforms.newton_schulz import Count
-from ravine.transforms.secant import Last, shrink
+from ravine.transforms.secant import Last, latest, shrink
 
 
 class ScaleByLBFGSState(NamedTuple):
@@ -20,7 +20,7 @@ class ScaleByLBFGSState(NamedTuple):
     P parameters, and n slots, m + 1 of them a ring: m pairs, and one that does not count yet.
     """
 
-    last: Last
+    last: Last | None
     next: jax.Array  # the slot of the one that does not count; int32
     steps: jax.Array  # (n, P), the rows of S'
     changes: jax.Array  # (n, P), the rows of Y'
@@ -93,6 +93,7 @@ class ScaleByLBFGS(Direction):
         *,
         accepted: Any = True,
         restart: Any = False,
+        last: Last | None = None,
         **extra: Any,
     ) -> tuple[Updates, ScaleByLBFGSState]:
         check_params("ScaleByLBFGS", params, updates)
@@ -100,7 +101,7 @@ class ScaleByLBFGS(Direction):
         x, g = ravel(params, dtype), ravel(updates, dtype)
         k, ring = state.next, jnp.arange(state.curvature.size, dtype=jnp.int32)
         # A pair is written down at every call, and counts from when it is accepted.
-        pair, last = state.last.to(x, g, accepted)
+        pair = latest(state.last, last).pair(x, g, accepted)
         curved, sy = pair.curved, pair.sy
         put = jax.lax.dynamic_update_index_in_dim
         S, Y = put(state.steps, pair.s, k, 0), put(state.changes, pair.y, k, 0)
@@ -127,7 +128,7 @@ class ScaleByLBFGS(Direction):
         q = matmul(inverse, jnp.where(known, D * p - matmul(Y, r), 0))
         u = r + matmul(jnp.where(known, q, 0), S)
         state = ScaleByLBFGSState(
-            last=last,
+            last=state.last and state.last.moved(x, g, accepted),
             next=next,
             steps=S,
             changes=Y,

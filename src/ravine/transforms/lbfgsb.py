@@ -12,7 +12,7 @@ from ravine.core.types import Params, Updates
 from ravine.transforms.linesearch.along import Direction
 from ravine.transforms.linesearch.box import Box
 from ravine.transforms.newton_schulz import Count
-from ravine.transforms.secant import Last, shrink
+from ravine.transforms.secant import Last, latest, shrink
 
 NEAR = 1e-3
 """No parameter further from its bound than this share of the way to the other is near it."""
@@ -24,7 +24,7 @@ class ScaleByLBFGSBState(NamedTuple):
     A pair is divided by the root of ``s'y``, so its inner product is 1; zero where there is none.
     """
 
-    last: Last
+    last: Last | None
     steps: jax.Array  # (m, P), the rows of S'
     changes: jax.Array  # (m, P), the rows of Y'
     scale: jax.Array  # theta, 0 while there is no pair
@@ -81,12 +81,13 @@ class ScaleByLBFGSB(Direction):
         *,
         accepted: Any = True,
         restart: Any = False,
+        last: Last | None = None,
         **extra: Any,
     ) -> tuple[Updates, ScaleByLBFGSBState]:
         check_params("ScaleByLBFGSB", params, updates)
         dtype = state.scale.dtype
         x, g = ravel(params, dtype), ravel(updates, dtype)
-        pair, last = state.last.to(x, g, accepted)
+        pair = latest(state.last, last).pair(x, g, accepted)
         root = jnp.sqrt(pair.sy)
         S = newest_last(state.steps, pair.s / root, pair.curved)
         Y = newest_last(state.changes, pair.y / root, pair.curved)
@@ -106,6 +107,7 @@ class ScaleByLBFGSB(Direction):
         # u_F = (g_F + W' N^-1 W g_F) / theta
         u = g + matmul(jnp.linalg.solve(N, matmul(W_F, g_F)), W_F)
         u = jnp.where(bound, g, u) / theta
+        last = state.last and state.last.moved(x, g, accepted)
         return unravel(u, updates), ScaleByLBFGSBState(last, S, Y, scale)
 
 

@@ -16,6 +16,7 @@ class Secant(NamedTuple):
     sy: jax.Array  # s'y, and 1 where it is not curved
     yy: jax.Array  # y'y, and 1 where it is not curved
     ss: jax.Array  # s's
+    begun: jax.Array  # whether there was a last point; bool
     curved: jax.Array  # whether s'y > 0, and more than rounding could have made of it; bool
 
 
@@ -31,15 +32,27 @@ class Last(NamedTuple):
         """Before the first point."""
         return cls(jnp.zeros((), bool), jnp.zeros_like(x), jnp.zeros_like(x))
 
-    def to(self, x: jax.Array, g: jax.Array, accepted: Any) -> tuple[Secant, "Last"]:
-        """The pair from the last point to this one, and this one in its place."""
+    def pair(self, x: jax.Array, g: jax.Array, accepted: Any) -> Secant:
+        """The pair from this point to another."""
         # The gradient at a refused trial may be no number.
         s, y = x - self.params, jnp.where(accepted, g - self.updates, 0)
         sy, yy, ss = dot(s, y), dot(y, y), dot(s, s)
         curved = self.begun & accepted & (sy > jnp.finfo(x.dtype).eps * jnp.sqrt(ss * yy))
-        pair = Secant(s, y, jnp.where(curved, sy, 1), jnp.where(curved, yy, 1), ss, curved)
+        sy, yy = jnp.where(curved, sy, 1), jnp.where(curved, yy, 1)
+        return Secant(s, y, sy, yy, ss, self.begun, curved)
+
+    def moved(self, x: jax.Array, g: jax.Array, accepted: Any) -> "Last":
+        """The other point in the place of this one, if it is accepted."""
         params, updates = jnp.where(accepted, x, self.params), jnp.where(accepted, g, self.updates)
-        return pair, Last(self.begun | accepted, params, updates)
+        return Last(self.begun | accepted, params, updates)
+
+
+def latest(own: Last | None, given: Last | None) -> Last:
+    """The last point in the state, or the one given by a line search that keeps it instead."""
+    last = given if own is None else own
+    if last is None:
+        raise TypeError("a state without the last point needs it at update: last=Last(...).")
+    return last
 
 
 def shrink(g: jax.Array) -> jax.Array:

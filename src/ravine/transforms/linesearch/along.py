@@ -21,9 +21,9 @@ from ravine.transforms.linesearch.search import (
     Search,
     check_search,
     finite_sample,
-    pick,
 )
 from ravine.transforms.linesearch.wolfe import StrongWolfe
+from ravine.transforms.secant import Last
 
 PATIENCE = 10
 """So many accepted points in a row may bring nothing, where rounding hides what they bring."""
@@ -33,7 +33,8 @@ class Direction(Transform):
     """A transform made for line searches, which call it at every trial.
 
     Its ``update`` takes two more flags: what it sees enters its state only where ``accepted``
-    is true, and where ``restart`` is, it forgets what it has learnt.
+    is true, and where ``restart`` is, it forgets what it has learnt. And it takes the ``last``
+    point accepted, which the line search keeps, if its state does not.
     """
 
 
@@ -45,7 +46,8 @@ class LineSearchState(NamedTuple):
     point: jax.Array  # (P,)
     grad: jax.Array  # (P,)
     direction: jax.Array  # (P,)
-    base: Sample
+    value: jax.Array  # the value and the slope at the base point
+    slope: jax.Array
     learning_rate: jax.Array  # the step of the trial
     search: Any
     returning: jax.Array  # whether the trial is one seen before, the best; bool
@@ -112,7 +114,9 @@ class LineSearch(Transform):
 
     def init(self, params: Params) -> LineSearchState:
         zero = jnp.zeros((), vector_dtype(params))
-        base = Sample(zero, zero, zero)
+        inner_state = self.inner.init(params)
+        if isinstance(self.inner, Direction) and hasattr(inner_state, "last"):
+            inner_state = inner_state._replace(last=None)
         # As many buffers as leaves: donation takes no buffer twice.
         return tree.copy(
             LineSearchState(
@@ -120,7 +124,8 @@ class LineSearch(Transform):
                 point=ravel(params),
                 grad=jnp.zeros_like(ravel(params)),
                 direction=jnp.zeros_like(ravel(params)),
-                base=base,
+                value=zero,
+                slope=zero,
                 learning_rate=zero,
                 search=self.linesearch.init(zero.dtype),
                 returning=jnp.zeros((), bool),
@@ -129,7 +134,7 @@ class LineSearch(Transform):
                 lowest=zero,
                 idle=jnp.zeros((), jnp.int32),
                 stalled=jnp.zeros((), bool),
-                inner_state=self.inner.init(params),
+                inner_state=inner_state,
             )
         )
 
@@ -143,7 +148,8 @@ class LineSearch(Transform):
         check_params("LineSearch", params, updates)
         dtype = state.point.dtype
         x, g = ravel(params, dtype), ravel(updates, dtype)
-        t, base, begun = state.learning_rate, state.base, state.count > 0
+        t, begun = state.learning_rate, state.count > 0
+        base = Sample(jnp.zeros_like(t), state.value, state.slope)
         f = check_value("LineSearch", extra).astype(dtype)
         line = self._line(params, dtype)
         velocity = line.velocity(state.point + t * state.direction, state.direction)
@@ -194,13 +200,15 @@ class LineSearch(Transform):
         t = jnp.where(fresh, first, verdict.t)
         target = line.clip(jnp.where(stalled, point, jnp.where(enter, x, point + t * d)))
 
-        base = pick(fresh, Sample(jnp.zeros_like(t), jnp.where(accept, f, base.value), slope), base)
+        value, slope = jnp.where(accept, f, base.value), jnp.where(fresh, slope, base.slope)
+        base = Sample(base.t, value, slope)
         state = LineSearchState(
             count=jnp.where(accept, safe_increment(state.count), state.count),
             point=point,
             grad=grad,
             direction=d,
-            base=base,
+            value=value,
+            slope=slope,
             learning_rate=t,
             search=tree.where(fresh, self.linesearch.begin(search, base), search),
             returning=~fresh & (verdict.code == RETURN),
@@ -224,9 +232,11 @@ class LineSearch(Transform):
     ) -> tuple[Updates, State]:
         """The inner transform's updates at an accepted point, and its state."""
         if isinstance(self.inner, Direction):
+            last = Last(state.count > 0, state.point, state.grad)
             return self.inner.update(
-                updates, state.inner_state, params, accepted=accept, restart=restart, **extra
-            )
+                updates, state.inner_state, params,
+                accepted=accept, restart=restart, last=last, **extra,
+            )  # fmt: skip
         u, new = self.inner.update(updates, state.inner_state, params, **extra)
         old = tree.where(restart, self.inner.init(params), state.inner_state)
         return u, tree.where(accept, new, old)
@@ -242,7 +252,7 @@ class LineSearch(Transform):
         target = line.clip(jnp.where(state.stalled, x, x + state.learning_rate * state.direction))
         return Standing(
             params=unravel(x, here.params),
-            value=jnp.where(begun, state.base.value.astype(here.value.dtype), here.value),
+            value=jnp.where(begun, state.value.astype(here.value.dtype), here.value),
             grads=unravel(line.gradient(x, g), here.grads),
             updates=unravel(target - x, here.updates),
             stalled=here.stalled | state.stalled,
