@@ -39,7 +39,7 @@ class Drive:
         self._carry = carry._replace(next=np.int32(0), end=np.int32(0))
         self._next = self._end = 0
         self._busy, self._running = True, False
-        self._segments = self._executable.segments
+        self._segments = self._in_a_period()
         self._chunks: Iterator[Any] = iter(())
         self._unsaved: list[Rows] = []
         self._save_at, self._save_cost = perf_counter(), 0.0
@@ -95,9 +95,12 @@ class Drive:
             if self._group.store is not None:
                 self._unsaved.append(rows)
         if self._done - before == self._segments:
-            growth = PERIOD / max(perf_counter() - began, 1e-6)
-            self._segments = int(np.clip(self._segments * min(growth, 8.0), 1, 2**20))
-            self._executable.segments = self._segments
+            self._executable.pace = max(perf_counter() - began, 1e-6) / self._segments
+            self._segments = min(self._in_a_period(), 8 * self._segments)
+
+    def _in_a_period(self) -> int:
+        """How many segments to run in one call: as far as is known, as many as take a period."""
+        return int(np.clip(PERIOD / self._executable.pace, 1, 2**20))
 
     def _save(self) -> None:
         """Save what has ended, and the lanes, if there is a place for it."""
@@ -116,7 +119,8 @@ class Drive:
 def _placed(device: jax.Device, x: Any) -> Any:
     """On the device; single numbers are faster given anew in each call than put there."""
     single = isinstance(x, np.ndarray | np.generic) and x.ndim == 0
-    return x if single else jax.device_put(x, device)
+    there = isinstance(x, jax.Array) and x.devices() == {device}
+    return x if single or there else jax.device_put(x, device)
 
 
 def _head(n: int, x: jax.Array) -> np.ndarray:

@@ -61,8 +61,8 @@ class Executable:
         )
         self._platform = device.platform
         self._compiled: Any = None
-        self.segments = 1
-        """How many to run in one call, as far as is known of how long they take."""
+        self.pace = np.inf
+        """Seconds that a segment took last; infinite before the first."""
         self._lock = Lock()
 
     def get(self) -> tuple[Any, float]:
