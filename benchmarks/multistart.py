@@ -201,7 +201,7 @@ def alone(family: Family, number: int = 8) -> str:
 def main() -> None:
     parser = arguments(__doc__, repeats=5)
     parser.add_argument("--only", nargs="+", metavar="FAMILY", help="some of the families")
-    parser.add_argument("--lanes", type=int, nargs="+", default=[32, 64, 128, 192, 256],
+    parser.add_argument("--lanes", type=int, nargs="+", default=[32, 64, 128, 192, 256, 384],
                         help="to try")  # fmt: skip
     options = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
