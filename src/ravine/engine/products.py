@@ -4,8 +4,8 @@ Sums to a scalar become products with ones. XLA adds the numbers of a row one af
 and for a loss like ``jnp.sum(a * x**2)`` in lanes that takes longer than all the rest of a step;
 a product of a matrix with a vector is the same sum, and uses the processor's vectors.
 
-Products ``A @ v`` of what all lanes share with a vector of each become ``v @ A.T``. JAX puts the
-lanes where the vector was, behind the rows of ``A``, from where every use of the product, and
+Products ``A @ v`` of data with a vector that hangs on the parameters become ``v @ A.T``. JAX puts
+the lanes where the vector was, behind the rows of ``A``, from where every use of the product, and
 every product of a gradient or a Hessian, would have to fetch them to the front again.
 """
 
@@ -20,7 +20,7 @@ from ravine.core.tree import SHORT
 
 
 def for_lanes(f: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function of the parameters of one lane, in that form.
+    """The same function of a lane's parameters, in that form; it closes over the data.
 
     What stands in loops, branches and checkpoints stays as it is.
 
@@ -38,7 +38,7 @@ def for_lanes(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _evaluated(jaxpr: Any, consts: Any, inputs: Any, own: Any) -> list[tuple[Any, bool]]:
-    """The outputs, and whether each hangs on an input that is the lane's ``own``."""
+    """The outputs, and whether each hangs on an input that is the lane's own."""
     known = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *inputs], strict=True))
     owned = {v for v, is_own in zip(jaxpr.invars, own, strict=True) if is_own}
 
@@ -52,8 +52,9 @@ def _evaluated(jaxpr: Any, consts: Any, inputs: Any, own: Any) -> list[tuple[Any
         mine = [any(map(is_own, eqn.invars))] * len(eqn.outvars)
         if eqn.primitive.name in ("jit", "pjit"):
             inner = eqn.params["jaxpr"]
-            inputs, own = map(read, eqn.invars), map(is_own, eqn.invars)
-            found = _evaluated(inner.jaxpr, inner.consts, inputs, own)
+            found = _evaluated(
+                inner.jaxpr, inner.consts, map(read, eqn.invars), map(is_own, eqn.invars)
+            )
             out, mine = [x for x, _ in found], [m for _, m in found]
         elif eqn.primitive.name == "reduce_sum" and _pays(eqn):
             x = jnp.ravel(read(eqn.invars[0]))
@@ -79,13 +80,13 @@ def _pays(eqn: Any) -> bool:
 
 
 def _swaps(eqn: Any, left_own: bool, right_own: bool) -> bool:
-    """Whether a product is of what is no lane's own with a vector that is."""
+    """Whether a product is of data with a vector that is the lane's own."""
     vector = eqn.invars[1].aval.ndim == 1 and eqn.params["dimension_numbers"][0][1]
     return bool(not left_own and right_own and vector)
 
 
 def _swapped(eqn: Any, left: Any, right: Any) -> Any:
-    """The product of two factors, the vector to the right taken from the left."""
+    """The product with the vector on the left."""
     (of_left, of_right), _ = eqn.params["dimension_numbers"]
     precision = eqn.params["precision"]
     if isinstance(precision, tuple):
