@@ -27,7 +27,8 @@ log, records = journal.Journal.open(sys.argv[1])
 
 def start(program, path):
     command = [sys.executable, "-c", WRITER + program, str(path)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 def finish(program, path):
