@@ -26,8 +26,8 @@ ENVIRONMENT = {
 CORE = (
     "batches", "checkpoint", "classify", "contract", "data_order", "dtypes", "implicit", "inspect",
     "linesearch", "masks", "metric", "minimize", "muon", "oracle", "population", "precision",
-    "proximal", "prune", "qmc", "rule", "schedules", "spaces", "stop", "store", "stream", "sums",
-    "sweep", "transforms", "width", "workers", "wrappers",
+    "products", "proximal", "prune", "qmc", "rule", "schedules", "spaces", "stop", "store",
+    "stream", "sweep", "transforms", "width", "workers", "wrappers",
 )  # fmt: skip
 
 
